@@ -26,9 +26,8 @@ from rich.table import Table
 from safetensors.torch import load_file
 
 import runner
-from runner.checkpoints import CHECKPOINT
 from runner.errors import RunnerError
-from runner.trial import WEIGHTS, trial_folder
+from runner.trial import CHECKPOINT, WEIGHTS, trial_folder
 
 CPU = ["training.device=cpu", "export.top=0", "evaluator.epochs=3"]
 KINDS: Mapping[str, Sequence[str]] = {

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from runner.fidelity import Fidelity
 from runner.space.sample import Sample, sample_key
-from runner.trial import Metrics, State, Trial, trial_folder
+from runner.trial import CHECKPOINT, Metrics, State, Trial, trial_folder
 from runner.weights import WeightsError, load_tensors, save_tensors
 
-CHECKPOINT = "checkpoint.safetensors"  # in the folder of its trial
 FACTS = "runner/facts"  # the entry of its header with all that is no tensor, as JSON
 
 

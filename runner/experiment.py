@@ -21,7 +21,7 @@ from runner.store import Store
 from runner.strategies.guarded import GuardedStrategy
 from runner.strategies.strategy import NotYet, Strategy
 from runner.training.service import TrainingService
-from runner.trial import Failure, Job, Metrics, Report, Trial, trial_seed
+from runner.trial import ENDS, Failure, Job, Metrics, Report, Trial, trial_seed
 
 POLL = 0.2  # seconds to wait for reports before looking at the clock again
 
@@ -215,7 +215,7 @@ class Experiment:
 
     def _hear_stopped(self, report: Report) -> None:
         """Ignores what the worker of a stopped trial still reports, until it has finished."""
-        if report.kind in ("finished", "stopped", "failed"):
+        if report.kind in ENDS:
             self._free(report.trial)
             self.on_end(self._stopping.release(report.trial))
 

@@ -10,12 +10,15 @@ from runner.errors import message
 from runner.space.sample import Sample, generator
 
 MODEL = "model.py"  # the source of a model, in the folder of its trial
+OUTPUT = "output.txt"  # what was printed while it ran, in the same folder; never empty
 WEIGHTS = "weights.safetensors"  # its trained weights, in the same folder
+CHECKPOINT = "checkpoint.safetensors"  # where its training stands, in the same folder
 STATE = "state.pt"  # what a user's training code needs to go on, there until the trial ends
 PART = ".part"  # the suffix of that file while it is being written
 TOP = "top"  # the folder of the exported models, in that of the run
 OUT_OF_MEMORY = "out of memory"  # the reason of a failure
 REFUSED = "refused"  # the reason of a failure before the trial could run
+ENDS = ("finished", "stopped", "failed")  # kinds of final reports
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
 
 # What a trial is for: the search itself, random samples that it is compared with, and the best
@@ -201,6 +204,16 @@ class Job:
     def number(self) -> int:
         """The number of its first trial, which identifies the job."""
         return self.trials[0]
+
+    @property
+    def reads(self) -> set[int]:
+        """The trials whose files it may read: its own, those whose training it continues, and those
+        whose weights it inherits."""
+        found = {number for number in (*self.trials, *self.parents) if number is not None}
+        for recipe in self.recipes:
+            if parent := recipe.get("heritage", {}).get("parent"):
+                found.add(parent["trial"])
+        return found
 
     def parts(self, count: int) -> list[Self]:
         """Splits the job into `count` smaller ones, or one per trial if there are fewer trials."""

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from runner.checkpoints import CHECKPOINT, CheckpointKeeper, Checkpoints, TrainingState
+from runner.checkpoints import CheckpointKeeper, Checkpoints, TrainingState
 from runner.fidelity import Fidelity
-from runner.trial import State, Trial, trial_folder
+from runner.trial import CHECKPOINT, State, Trial, trial_folder
 from runner.weights import save_weights
 
 FIDELITY = Fidelity("evaluator.epochs", 1, 4, 2)

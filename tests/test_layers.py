@@ -102,6 +102,7 @@ SHARED = {
         *("devices", "service", "process", "worker_process", "process_state", "process_setting"),
         *("interpreter_state", "torch_state", "patches", "leftovers", "fork_server"),
         *("function_parts", "tables", "watched", "worker_handle", "worker_pool"),
+        *("worker_host", "host_actor", "trial_files", "shipping"),
     },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
-from searches import ARITHMETIC, NOTHING, Search
+from searches import ARITHMETIC, NOTHING
+from services import make_service
 
 from runner import parts
-from runner.checkpoints import CHECKPOINT, TrainingState
+from runner.checkpoints import TrainingState
 from runner.config.compose import compose_config, freed
 from runner.config.settings import settings_from
 from runner.engines.py import PyEngine
@@ -17,7 +18,7 @@ from runner.evaluators.classification import Classification
 from runner.evaluators.function import Function
 from runner.fidelity import Fidelity
 from runner.partial_training import alike, goes_on
-from runner.trial import WEIGHTS, Setup, Trial, trial_folder
+from runner.trial import CHECKPOINT, WEIGHTS, Setup, Trial, trial_folder
 
 RUNGS = (1, 2, 4)
 SAMPLE = {
@@ -154,7 +155,7 @@ def test_an_evaluator_that_cannot_be_divided_trains_with_the_value_of_the_rung(t
     fidelity = {"key": "evaluator.epochs", "min": 1, "max": 4, "eta": 2}
     setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, NOTHING, ("evaluator.epochs",),
                   ("toy",), tmp_path, fidelity=fidelity)  # fmt: skip
-    service = Search._service("inline", setup, {})
+    service = make_service("inline", setup, {})
     engine = PyEngine(space={"_target_": "toy.Net"}, trust=["toy"])
     one = engine.space.default()
     for number, epochs in enumerate(RUNGS):

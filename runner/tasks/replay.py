@@ -21,7 +21,7 @@ from runner.learning_curves import learning_curves
 from runner.results import Run
 from runner.resume import folder_of
 from runner.tasks.task import Task
-from runner.trial import WEIGHTS, Metrics, Report, Trial, trial_folder
+from runner.trial import ENDS, WEIGHTS, Metrics, Report, Trial, trial_folder
 
 MEASURED = ("latency", "memory")  # figures of a machine, which vary from one look to the next
 
@@ -87,7 +87,7 @@ def _run_again(settings: Settings, run: Run, trial: Trial, steps: int | None) ->
             found.reports.append(report.metrics)
             if len(found.reports) == steps:
                 service.stop(report.trial)
-        elif report.kind in ("finished", "stopped", "failed"):
+        elif report.kind in ENDS:
             found.end = report
 
     with tempfile.TemporaryDirectory(prefix="runner-") as place:

@@ -52,7 +52,7 @@ def _serve(reports: int) -> None:
     from runner.errors import one_line
     from runner.training.process_state import ProcessState
     from runner.training.service import Traces
-    from runner.trial import Job, Setup, trial_folder
+    from runner.trial import ENDS, OUTPUT, Job, Report, Setup, trial_folder
     from runner.worker import ProcessCare, Worker
 
     traces: list[Traces] = []
@@ -66,6 +66,11 @@ def _serve(reports: int) -> None:
     def late(what: str) -> bool:
         traces.append(Traces(remaining=(what,)))
         return False
+
+    def report(one: Report) -> None:
+        if one.kind in ENDS:  # its files are complete when the driver hears of it
+            _flush()
+        outbox.send(asdict(one))
 
     torch.set_num_threads(hello["threads"])
     setup = Setup.from_json(hello["setup"])
@@ -89,8 +94,8 @@ def _serve(reports: int) -> None:
     try:
         while True:
             job = Job(**inbox.jobs.get())
-            with _output_to(trial_folder(setup.folder, job.number) / "output.txt"):
-                is_fit = worker.run(job, lambda one: outbox.send(asdict(one)), inbox.stopped)
+            with _output_to(trial_folder(setup.folder, job.number) / OUTPUT):
+                is_fit = worker.run(job, report, inbox.stopped)
             outbox.send({"left": asdict(sum(traces, Traces()))})
             if not is_fit:
                 os._exit(0)
@@ -224,9 +229,7 @@ def _output_to(log: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # a trial closed its file
-                stream.flush()
+        _flush()
         for fd, copy in enumerate(saved):
             with suppress(OSError):  # a trial closed all files
                 os.dup2(copy, fd)
@@ -234,3 +237,9 @@ def _output_to(log: Path) -> Iterator[None]:
         with suppress(OSError):
             if log.is_file() and log.stat().st_size == 0:
                 log.unlink()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # a trial closed its file
+            stream.flush()

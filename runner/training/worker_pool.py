@@ -8,7 +8,7 @@ from typing import Generic, TypeVar, final
 from runner.errors import RunFailed
 from runner.training.service import Limits, Traces, TrainingService
 from runner.training.worker_handle import WorkerHandle
-from runner.trial import Failure, Job, Report, Setup
+from runner.trial import ENDS, Failure, Job, Report, Setup
 
 UNREST = "work that does not end"
 STILLBORN = 4  # workers in a row that may die while they start
@@ -74,7 +74,7 @@ class WorkerPool(TrainingService, Generic[W]):
         known = worker.job is not None if report.gain else report.trial in worker.open
         if worker.doomed is not None or not known:
             return
-        if report.kind in ("finished", "stopped", "failed"):
+        if report.kind in ENDS:
             worker.open.discard(report.trial)
         handle(report)
 

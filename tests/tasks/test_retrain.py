@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 from searches import MLP
 
 import runner
-from runner.checkpoints import CHECKPOINT
 from runner.errors import ConfigError
 from runner.store import read
-from runner.trial import WEIGHTS
+from runner.trial import CHECKPOINT, WEIGHTS
 
 FAST = ["training=inline", "training.device=cpu"]
 

@@ -9,10 +9,9 @@ from rich.console import Console
 from searches import cut
 
 import runner
-from runner.checkpoints import CHECKPOINT
 from runner.display import progress
 from runner.errors import ConfigError
-from runner.trial import WEIGHTS, trial_folder
+from runner.trial import CHECKPOINT, WEIGHTS, trial_folder
 
 GIVEN = ["space=mlp", "training=inline", "evaluator.batch_size=256", "export.top=2",
          "fidelity={key: evaluator.epochs, min: 1, max: 2, eta: 2}"]  # fmt: skip

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from searches import Search
+from services import make_service
 
 from runner.engines.py import PyEngine
 from runner.trial import Setup, Trial
@@ -37,7 +37,7 @@ def run_kinds(name, folder, kinds, seeds, **limits):
     no end, and neither have those behind them."""
     setup = Setup("runner.engines.py.PyEngine", FUNCTION, DATA, (KIND,),
                   ("toy", "misbehaving"), folder)  # fmt: skip
-    service = Search._service(name, setup, limits)
+    service = make_service(name, setup, limits)
     trials = [Ended(kind, seed) for kind, seed in zip(kinds, seeds, strict=True)]
     engine = PyEngine(space={"_target_": "toy.Net"}, trust=["toy"])
     sample = engine.space.default()

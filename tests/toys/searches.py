@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from services import make_service
 
 from runner.config.instantiate import build
 from runner.display.progress import Progress
@@ -22,8 +23,6 @@ from runner.stages import BaselineStage, ConfirmStage
 from runner.stoppers.stopper import Stopper
 from runner.store import RECORD, Store, read
 from runner.strategies.repeated import Repeated
-from runner.training.inline import Inline
-from runner.training.local import Local
 from runner.trial import Job, Setup, Trial
 
 NET = {"_target_": "toy.Net"}
@@ -58,6 +57,11 @@ def make_stopper(name: str, goals: Goals = GOALS, **changes: Any) -> Stopper:
     node.get("pruner", {}).update(changes)
     made: Stopper = build(node, (), goals=goals)
     return made
+
+
+def trouble(kind: str, folder: Path, width: int = 2) -> dict[str, Any]:
+    """An evaluator that does something bad for one width."""
+    return {"_target_": "toy.Trouble", "kind": kind, "width": width, "folder": str(folder)}
 
 
 class Recorder(Progress):
@@ -171,7 +175,7 @@ class Search:
         setup = Setup(builds, evaluator, NOTHING, tuple(search or ()), ("toy", "mutable"),
                       self.folder, screen=told)  # fmt: skip
         prescreen = screen and Prescreen("mine", screen[1], GOALS.objectives[0], repeat)
-        made = self._service(service, setup, limits)
+        made = make_service(service, setup, limits)
         fresh = not (self.folder / RECORD).exists()
         try:
             with Store(self.folder, GOALS) as store:
@@ -205,13 +209,3 @@ class Search:
     @property
     def trials(self) -> list[Trial]:
         return read(self.folder, GOALS).trials
-
-    @staticmethod
-    def _service(name, setup, limits):
-        if name == "inline":
-            usual = {"device": "cpu", "threads": 1, "max_failures": None, "fail_fast": False}
-            return Inline(setup, **(usual | limits))
-        usual = {"device": "cpu", "workers": 1, "workers_per_device": 1, "threads": 1, "retries": 1,
-                 "trial_timeout": None, "stall_timeout": None, "max_failures": None,
-                 "fail_fast": False}  # fmt: skip
-        return Local(setup, **(usual | limits))

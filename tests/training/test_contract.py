@@ -4,14 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from searches import ARITHMETIC, NOTHING, Search
+from searches import ARITHMETIC, NOTHING
+from services import SERVICES, make_service
 
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError
 from runner.training.leftovers import descendants
 from runner.trial import Setup, Trial
-
-SERVICES = ["inline", "local"]
 
 
 def setup(folder: Path, evaluator=ARITHMETIC) -> Setup:
@@ -39,7 +38,7 @@ def name(request):
 
 
 def make(name, folder, evaluator=ARITHMETIC, **limits):
-    return Search._service(name, setup(folder, evaluator), limits)
+    return make_service(name, setup(folder, evaluator), limits)
 
 
 def test_every_job_starts_reports_and_ends(name, tmp_path):
@@ -70,7 +69,7 @@ def test_all_services_give_the_same_numbers(tmp_path):
             reports += drain(service, 1)
         results.append([(r.trial, r.kind, dict(r.metrics)) for r in reports])
         service.close()
-    assert results[0] == results[1]
+    assert all(result == results[0] for result in results)
 
 
 def test_a_stopped_trial_ends_early_and_says_so(name, tmp_path):

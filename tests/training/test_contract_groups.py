@@ -3,7 +3,8 @@
 from collections import Counter
 
 import pytest
-from searches import ARITHMETIC, NOTHING, Grouped, Search
+from searches import ARITHMETIC, NOTHING, Grouped, trouble
+from services import SERVICES, make_service
 
 from runner.trial import Job, Setup, Trial
 
@@ -19,11 +20,7 @@ def group(widths=WIDTHS):
     return job
 
 
-def trouble(kind, folder, width=2):
-    return {"_target_": "toy.Trouble", "kind": kind, "width": width, "folder": str(folder)}
-
-
-@pytest.fixture(params=["inline", "local"])
+@pytest.fixture(params=SERVICES)
 def name(request):
     return request.param
 
@@ -34,7 +31,7 @@ def run(name, tmp_path):
 
     def reports_of(job, evaluator=ARITHMETIC, **limits):
         setup = Setup("runner.engines.py.PyEngine", evaluator, NOTHING, (), ("toy",), tmp_path)
-        service = Search._service(name, setup, limits)
+        service = make_service(name, setup, limits)
         service.submit(job)
         reports = []
         while sum(r.kind in ("finished", "stopped", "failed") for r in reports) < len(job.trials):
@@ -133,7 +130,7 @@ def test_a_group_has_as_much_time_as_its_trials_together(run):
 def test_members_of_a_group_are_stopped_one_by_one(name, tmp_path):
     evaluator = {"_target_": "toy.Listens", "epochs": 400, "sleep": 0.005}
     setup = Setup("runner.engines.py.PyEngine", evaluator, NOTHING, (), ("toy",), tmp_path)
-    service = Search._service(name, setup, {})
+    service = make_service(name, setup, {})
     service.submit(group([1, 2, 3]))
     reports = []
 

@@ -3,7 +3,8 @@
 import os
 
 import pytest
-from searches import ARITHMETIC, NOTHING, Search
+from searches import ARITHMETIC, NOTHING
+from services import make_service
 
 from runner.errors import ConfigError, as_yaml
 from runner.training.devices import PER_CORE
@@ -36,7 +37,7 @@ WORKERS = [
 def refused(name, given, text, folder):
     setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, NOTHING, (), ("toy",), folder / "run")
     with pytest.raises(ConfigError, match=text) as error:
-        Search._service(name, setup, given)
+        make_service(name, setup, given)
     assert "\n" not in str(error.value) and error.value.exit_code == 2
     assert not (folder / "run").exists()
 

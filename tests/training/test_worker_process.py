@@ -1,7 +1,8 @@
 """What a driver hears of its workers: reports, whether they load data, and what trials left."""
 
 from among import ENDS
-from searches import ARITHMETIC, Search
+from searches import ARITHMETIC
+from services import make_service
 
 from runner.engines.py import PyEngine
 from runner.trial import Setup, Trial
@@ -13,7 +14,7 @@ def reports_of(folder, seconds, **limits):
     """The reports of trials that need data which takes so long to load, one after another."""
     setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, SLOW | {"seconds": seconds[0]},
                   ("data.seconds",), ("toy",), folder)  # fmt: skip
-    service = Search._service("local", setup, limits)
+    service = make_service("local", setup, limits)
     engine = PyEngine(space={"_target_": "toy.Net"}, trust=["toy"])
     reports = []
     for number, wait in enumerate(seconds):

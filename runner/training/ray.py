@@ -1,0 +1,392 @@
+"""Training on a Ray cluster: one that exists, or one that is started on this machine."""
+
+import logging
+import math
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, final
+
+from runner.another_process import search_path
+from runner.errors import ConfigError, RunFailed, as_yaml, one_line, require
+from runner.training.devices import check_count
+from runner.training.host_actor import HostActor
+from runner.training.service import Limits
+from runner.training.shipping import folders_of
+from runner.training.trial_files import Files, Seal, TrialFiles
+from runner.training.worker_handle import WorkerHandle
+from runner.training.worker_host import Parcel
+from runner.training.worker_pool import STILLBORN, WorkerPool
+from runner.trial import Failure, Job, Setup
+
+LOOK = 2.0  # seconds between two looks at the cluster
+ANSWER = 4.0  # seconds in which a host kills its worker, or is given up itself
+CLOSING = 2.0  # seconds in which hosts end their workers
+ROOM = 20.0  # seconds in which an actor that there is room for begins
+WORD = 30.0  # seconds between two words on waiting
+LOST = 60.0  # seconds to wait for room when the last worker was lost
+EXTRA = 'pip install "nas-runner[ray]"'
+log = logging.getLogger(__name__)
+
+
+@final
+class RayWorker(WorkerHandle):
+    """A worker of a node, and the actor that is its host."""
+
+    def __init__(self, ray: ModuleType, actor: Any, node: str, folder: Path | None) -> None:
+        """`folder` is that of the run if the node does not see it."""
+        super().__init__(node)
+        self._ray = ray
+        self.actor = actor
+        self._folder = folder
+        self._files: TrialFiles | None = None  # of the job, where they travel
+        self._parcel: Parcel | None = None  # not opened yet
+        self._death: Failure | None = None
+        self._killed = float("inf")  # the monotonic second
+        self.is_lost = False  # the actor, with its worker
+        self.next = actor.hear.remote()  # a parcel to come
+
+    @property
+    def origin(self) -> object:
+        return self
+
+    @property
+    def gone(self) -> bool:
+        return self._death is not None
+
+    def run(self, job: Job, attempt: int) -> None:
+        self._files = None if self._folder is None else TrialFiles(self._folder)
+        super().run(job, attempt)
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        files: Files = {}
+        if self._files is not None and "trials" in message:
+            files = self._files.pack(Job(**message).reads)
+        self.actor.say.remote(message, files)
+
+    def receive(self) -> None:
+        """Takes the parcel that has come, and waits for the next one."""
+        try:
+            parcel: Parcel = self._ray.get(self.next)
+        except self._ray.exceptions.RayError as error:
+            self._lose(f"its node or actor was lost: {one_line(error)}")
+            return
+        self._parcel = parcel
+        if parcel.death is None:
+            self.next = self.actor.hear.remote()
+        else:
+            self._death = Failure(**parcel.death)
+            self.next = None
+
+    def _lines(self) -> Iterator[bytes]:
+        parcel, self._parcel = self._parcel, None
+        if parcel is None:
+            return
+        if self._files is not None and self.job is not None:
+            self._files.unpack(parcel.files, self.job.trials)
+        yield from parcel.lines
+
+    def look(self, now: float) -> None:
+        """Gives up a host that does not answer."""
+        if now > self._killed + ANSWER and not self.gone:
+            self._lose("its host does not answer")
+
+    def terminate(self) -> None:
+        self.actor.terminate.remote()
+
+    def kill(self) -> None:
+        self._killed = time.monotonic()
+        self.actor.kill.remote()
+
+    def _give_up(self, why: str) -> None:
+        self._death = Failure("crashed", why)
+
+    def _lose(self, why: str) -> None:
+        self.is_lost, self.next = True, None
+        self._give_up(why)
+
+    def successor(self) -> "RayWorker":
+        """Returns the worker that follows, of the same host."""
+        return RayWorker(self._ray, self.actor, self.device, self._folder)
+
+    def death(self) -> Failure:
+        return self.doomed or self._death or Failure("crashed", "the worker is unknown")
+
+
+@final
+class Ray(WorkerPool[RayWorker]):
+    """A service of workers on the nodes of a Ray cluster, as many as there is room for. It grows
+    and shrinks with the cluster; a lost node costs the trials on it another attempt."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        address: str | None,
+        resources: Mapping[str, float],
+        device: str,
+        workers: int | None,
+        threads: int,
+        ship: Sequence[str],
+        patience: float,
+        dashboard: bool,
+        retries: int,
+        trial_timeout: float | None,
+        stall_timeout: float | None,
+        max_failures: int | None,
+        fail_fast: bool,
+    ) -> None:
+        """Connects to the cluster, and waits for the first worker. Raises ConfigError."""
+        limits = Limits(retries, trial_timeout, stall_timeout, max_failures, fail_fast)
+        super().__init__(setup, limits)
+        self._resources = _checked(resources)
+        check_count("threads", threads)
+        if workers is not None:
+            check_count("workers", workers)
+        require(patience >= 0, "training.patience", patience, "a number of seconds, at least 0")
+        self._most, self._threads, self._patience_of_nodes = workers, threads, patience
+        self._ray = _imported()
+        self._weights = setup.initial_weights and Path(setup.initial_weights).read_bytes()
+        self._seal = Seal.of(setup.folder)
+        self._coming: dict[Any, tuple[Any, float]] = {}  # actors that begin, and since when
+        self._failed_begins = 0
+        self._looked = self._spoke = time.monotonic()
+        self._alone_since = time.monotonic()  # without a worker
+        self._device = _device(device, self._resources)
+        self._is_ours = not self._ray.is_initialized()
+        try:
+            if self._is_ours:
+                _connect(self._ray, address, ship, dashboard)
+            self._check_resources()
+            self._actors = self._ray.remote(HostActor).options(**self._of_actor())
+            self._grow(time.monotonic())
+            while not self._workers:
+                self._wait(0.2)
+                self._look(time.monotonic())
+        except BaseException:
+            self.close()
+            raise
+
+    def _of_actor(self) -> dict[str, Any]:
+        """Returns the options of an actor. It is never restarted by Ray, since its worker would
+        then not know its job."""
+        others = {name: n for name, n in self._resources.items() if name not in ("CPU", "GPU")}
+        return {
+            "num_cpus": self._resources.get("CPU", 0), "num_gpus": self._resources.get("GPU", 0),
+            "resources": others, "max_restarts": 0, "max_task_retries": 0,
+        }  # fmt: skip
+
+    @property
+    def slots(self) -> int:
+        return max(1, len(self._workers))
+
+    def close(self) -> None:
+        ray = self._ray
+        if not ray.is_initialized():
+            return
+        actors = [worker.actor for worker in self._workers if not worker.is_lost]
+        closing = [actor.close.remote() for actor in actors]
+        if closing:
+            ray.wait(closing, num_returns=len(closing), timeout=CLOSING)
+        for actor in (*actors, *(actor for actor, _ in self._coming.values())):
+            ray.kill(actor)
+        self._workers.clear()
+        self._waiting.clear()
+        self._coming.clear()
+        self._seal.remove()
+        if self._is_ours:
+            ray.shutdown()
+
+    # Workers
+
+    def _wait(self, seconds: float) -> None:
+        hearing = {worker.next: worker for worker in self._workers if not worker.gone}
+        refs = [*hearing, *self._coming]
+        if not refs:
+            time.sleep(min(seconds, LOOK))
+            return
+        ready, _ = self._ray.wait(refs, timeout=seconds)
+        if ready:
+            ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        for ref in ready:
+            if ref in hearing:
+                hearing[ref].receive()
+            else:
+                self._welcome(ref)
+
+    def _replace(self, worker: RayWorker) -> None:
+        self._workers.remove(worker)
+        if worker.is_lost:
+            self._ray.kill(worker.actor)
+        else:
+            worker.actor.restart.remote()
+            self._workers.append(worker.successor())
+
+    def _look(self, now: float) -> None:
+        if now < self._looked + LOOK:
+            return
+        self._looked = now
+        self._give_up_waiting(now)
+        self._grow(now)
+        if self._workers:
+            self._alone_since = now
+        else:
+            self._wait_for_room(now)
+
+    def _grow(self, now: float) -> None:
+        """Asks for as many more workers as the cluster seems to have room for; if it may grow, for
+        one more at any time."""
+        if self._coming:
+            return
+        room = max(self._room(), int(self._patience_of_nodes > 0))
+        if self._most is not None:
+            room = min(room, self._most - len(self._workers))
+        for _ in range(room):
+            actor = self._actors.remote()
+            begins = actor.begin.remote(
+                self.setup.to_json(), self._seal, search_path(), self._device, self._threads,
+                self._weights,
+            )  # fmt: skip
+            self._coming[begins] = actor, now
+
+    def _room(self) -> int:
+        """Returns for how many more workers there seems to be room: those that are free may be
+        free on different nodes."""
+        free = self._ray.available_resources()
+        return min(_times(self._resources, free), self._most_ever() - len(self._workers))
+
+    def _most_ever(self) -> int:
+        """Returns how many workers the nodes had room for if they did nothing else."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        return sum(_times(self._resources, node) for node in nodes)
+
+    def _welcome(self, begins: Any) -> None:
+        """Adds a worker that has begun. Raises RunFailed if none can begin."""
+        actor, _ = self._coming.pop(begins)
+        try:
+            node, sees_folder = self._ray.get(begins)
+        except self._ray.exceptions.RayError as error:
+            self._ray.kill(actor)
+            self._failed_begins += 1
+            missing = re.search(r"No module named '(\w+)", str(error))
+            if missing is not None or self._failed_begins > STILLBORN:
+                raise RunFailed(_cannot_begin(error, missing)) from None
+            return
+        self._failed_begins = 0
+        folder = None if sees_folder else self.setup.folder
+        self._workers.append(RayWorker(self._ray, actor, node, folder))
+
+    def _give_up_waiting(self, now: float) -> None:
+        """Takes back what was asked for if there is no room for it after all."""
+        for begins, (actor, since) in [*self._coming.items()]:
+            if now > since + max(self._patience_of_nodes, ROOM):
+                self._ray.kill(actor)
+                del self._coming[begins]
+
+    def _wait_for_room(self, now: float) -> None:
+        """Says what is waited for. Raises RunFailed if that takes too long."""
+        waited = now - self._alone_since
+        if waited > max(self._patience_of_nodes, LOST):
+            raise RunFailed(
+                f"No node of the Ray cluster has had room for a worker with "
+                f"{_listed(self._resources)} for {waited:.0f} s (training.patience)."
+            )
+        if now > self._spoke + WORD:
+            self._spoke = now
+            log.warning("Waiting for a node of the Ray cluster with room for a worker with %s.",
+                        _listed(self._resources))  # fmt: skip
+
+    def _check_resources(self) -> None:
+        """Raises ConfigError if no node has what a worker needs, and none is waited for."""
+        if self._most_ever() or self._patience_of_nodes > 0:
+            return
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        have = "; ".join(sorted({_listed(_plain(node)) for node in nodes}))
+        raise ConfigError(
+            f"training.resources asks for {_listed(self._resources)} per worker, which no node of "
+            f"the Ray cluster has (they have {have}). If it grows on demand, set training.patience "
+            "to the seconds that a node takes to come."
+        )
+
+
+def _imported() -> ModuleType:
+    """Returns the module `ray`. Raises ConfigError if it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise ConfigError(f"training=ray needs Ray ({error}): {EXTRA}") from error
+    module: ModuleType = ray
+    return module
+
+
+def _connect(ray: ModuleType, address: str | None, ship: Sequence[str], dashboard: bool) -> None:
+    """Connects to a cluster, or starts one. Raises ConfigError."""
+    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
+    if address is None:
+        options |= {"address": "local", "include_dashboard": dashboard}
+    else:
+        options |= {"address": address, "runtime_env": {"py_modules": folders_of(ship)}}
+    try:
+        ray.init(**options)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        where = "on this machine" if address is None else f"at {address}"
+        raise ConfigError(
+            f"training.address is {as_yaml(address)}: no Ray cluster could be reached {where} "
+            f"({one_line(error)})."
+        ) from error
+
+
+def _cannot_begin(error: Exception, missing: re.Match[str] | None) -> str:
+    text = "No worker could be started on a node of the Ray cluster"
+    if missing is None:
+        return f"{text}: {one_line(error)}"
+    return (
+        f"{text}: it has no module {missing[1]}. Install it there, or let it be sent there by "
+        f"training.ship=[{missing[1]}]."
+    )
+
+
+def _checked(resources: Mapping[str, float]) -> dict[str, float]:
+    """Returns what a worker needs. Raises ConfigError for what cannot be asked for."""
+    found = {}
+    for name, share in resources.items():
+        is_number = isinstance(share, int | float) and not isinstance(share, bool)
+        fits = is_number and 0 <= share < math.inf and (share <= 1 or share == int(share))
+        rule = "a whole number, or a fraction of 1"
+        require(fits, f"training.resources.{name}", share, rule)
+        if share:
+            found[name] = float(share)
+    if not found:
+        raise ConfigError("training.resources asks for nothing; give at least {CPU: 1}.")
+    return found
+
+
+def _device(device: str, resources: Mapping[str, float]) -> str:
+    """Returns the device of a worker. Raises ConfigError unless its resources have it."""
+    if device not in ("auto", "cpu"):
+        raise ConfigError(
+            f"training.device is {as_yaml(device)}; on Ray, it is auto or cpu, and auto is a GPU "
+            "if each worker asks for one: training.resources.GPU=1."
+        )
+    return "cuda:0" if device == "auto" and resources.get("GPU") else "cpu"
+
+
+def _times(share: Mapping[str, float], whole: Mapping[str, float]) -> int:
+    """Returns how often some resources are contained in others."""
+    return min(int(whole.get(name, 0) / number + 1e-6) for name, number in share.items())
+
+
+def _listed(resources: Mapping[str, float]) -> str:
+    return "{" + ", ".join(f"{name}: {number:g}" for name, number in resources.items()) + "}"
+
+
+def _plain(resources: Mapping[str, float]) -> dict[str, float]:
+    """Returns the resources of a node that a worker may ask for by name."""
+    hidden = ("node:", "memory", "object_store_memory")
+    return {name: n for name, n in sorted(resources.items()) if not name.startswith(hidden)}

@@ -1,0 +1,47 @@
+"""Training services as the tests make them, each with one worker unless they say otherwise."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fake_ray import FakeRay
+
+from runner.training import ray as ray_service
+from runner.training.inline import Inline
+from runner.training.local import Local
+from runner.training.ray import Ray
+from runner.training.service import TrainingService
+from runner.training.trial_files import Seal
+from runner.trial import Setup
+
+LIMITS = {"max_failures": None, "fail_fast": False}
+WORKERS = {**LIMITS, "workers": 1, "threads": 1, "retries": 1, "trial_timeout": None,
+           "stall_timeout": None}  # fmt: skip
+USUAL = {
+    "inline": (Inline, {**LIMITS, "device": "cpu", "threads": 1}),
+    "local": (Local, {**WORKERS, "device": "cpu", "workers_per_device": 1}),
+    "ray": (Ray, {**WORKERS, "address": None, "resources": {"CPU": 1}, "device": "auto", "ship": [], "patience": 0,
+                  "dashboard": False}),
+}  # fmt: skip
+# Of each kind of service, also where the workers do not see the folder of the run.
+APART = " apart"
+IN_WORKERS = ["local", "ray", f"ray{APART}"]
+SERVICES = ["inline", *IN_WORKERS]
+
+
+def make_service(name: str, setup: Setup, limits: Mapping[str, Any], ray=None) -> TrainingService:
+    """A service of a name. That of Ray is on a fake cluster of two cores, unless it is given."""
+    kind, usual = USUAL[name.removesuffix(APART)]
+    with fake_ray(ray, apart=name.endswith(APART)):
+        return kind(setup, **{**usual, **limits})
+
+
+@contextmanager
+def fake_ray(ray=None, *, apart: bool) -> Iterator[None]:
+    """Services of Ray that are made in the block are on a fake cluster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray_service, "_imported", lambda: ray or FakeRay({"CPU": 2}))
+        if apart:
+            patch.setattr(Seal, "of", lambda folder: Seal(str(folder / "nowhere"), "unseen"))
+        yield
