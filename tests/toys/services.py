@@ -21,7 +21,8 @@ WORKERS = {**LIMITS, "workers": 1, "threads": 1, "retries": 1, "trial_timeout": 
 USUAL = {
     "inline": (Inline, {**LIMITS, "device": "cpu", "threads": 1}),
     "local": (Local, {**WORKERS, "device": "cpu", "workers_per_device": 1}),
-    "ray": (Ray, {**WORKERS, "address": None, "resources": {"CPU": 1}, "device": "auto", "ship": [], "patience": 0,
+    "ray": (Ray, {**WORKERS, "address": None, "resources": {"CPU": 1}, "device": "auto",
+                  "ship": [], "patience": 0,
                   "dashboard": False}),
 }  # fmt: skip
 # Of each kind of service, also where the workers do not see the folder of the run.
