@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from runner.errors import SpaceError
 from runner.nn.input_prior import input_prior
 from runner.nn.symbolic_modules import Described, OpenLayer, OpenRepeat, depths_of
-from runner.nn.values.build import current
+from runner.nn.values.build import Build, current
 from runner.nn.values.expression import Expression, Variable
 from runner.nn.values.primitive import primitive
 from runner.space.choice import Categorical, Numeric, Subset, one_prior, weights_of
@@ -76,7 +76,8 @@ def _hint(given: object) -> str:
 
 class LayerHolder(nn.Module):
     """What `class MyChoice(nn.LayerChoice)` derives from: a module that holds the chosen one, as
-    `chosen`, and calls it. `names` are the values that the choice may have in a sample."""
+    `chosen`, and calls it. `names` are the values that the choice may have in a sample, by its
+    `label`; other candidates are not kept."""
 
     def __init__(
         self,
@@ -87,8 +88,13 @@ class LayerHolder(nn.Module):
         weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        self.names = [*candidates_of(candidates, "LayerChoice")]
-        self.chosen = LayerChoice(candidates, label, prior, weights=weights)
+        build = current()
+        self.label = build.label(label)
+        where = f"LayerChoice {self.label!r}"
+        options = candidates_of(candidates, where)
+        self.names = [*options]
+        self.chosen = _chosen(build, self.label, options, one_prior(prior, weights, where))
+        build.chosen.add(self, where)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,27 +114,39 @@ def LayerChoice(
 ) -> nn.Module:
     """Selects one of several modules, which are passed as modules or as factories of modules.
 
-    Returns the chosen module itself, without a wrapper, so that no module is an instance of
-    LayerChoice but those of classes that derive from it, see LayerHolder. A factory takes no
-    arguments, and is called only if it is chosen. A sample stores the key of the candidate in a
-    mapping, or its index in a sequence. `prior` are weights of the candidates, with which random
-    draws pick them; `weights` is another word for it. A symbolic build returns an OpenLayer, which
-    holds all candidates. Raises SpaceError if there are no
+    Returns the chosen module itself, without a wrapper or a mark, so that no module is an instance
+    of LayerChoice or can be asked for its candidates but those of classes that derive from it, see
+    LayerHolder. A factory takes no arguments, and is called only if it is chosen. A sample stores
+    the key of the candidate in a mapping, or its index in a sequence. `prior` are weights of the
+    candidates, with which random draws pick them; `weights` is another word for it. A symbolic
+    build returns an OpenLayer, which holds all candidates. Raises SpaceError if there are no
     candidates, if one is neither a module nor a factory of modules, or if the prior does not fit.
     """
     build = current()
     name = build.label(label)
     where = f"LayerChoice {name!r}"
     options = candidates_of(candidates, where)
-    prior = weights_of(one_prior(prior, weights, where))
-    choice = Categorical(name, tuple(options), prior=prior)
+    return _chosen(build, name, options, one_prior(prior, weights, where))
+
+
+def _chosen(
+    build: Build,
+    label: str,
+    options: Mapping[Any, nn.Module | Maker],
+    prior: Sequence[float] | None,
+) -> nn.Module:
+    """Returns the module that a LayerChoice of a full label selects."""
+    where = f"LayerChoice {label!r}"
+    choice = Categorical(label, tuple(options), prior=weights_of(prior))
     answer = build.ask(choice)
     makers = {
         key: partial(make, option, what=f"{where}: candidate {key!r}")
         for key, option in options.items()
     }
     if not build.symbolic:
-        return makers[answer]()
+        module = makers[answer]()
+        build.chosen.add(module, where)
+        return module
     ways = [({choice.label: key}, maker) for key, maker in makers.items()]
     return OpenLayer(choice, build.branches(ways), choice.index(answer))
 

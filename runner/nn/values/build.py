@@ -15,6 +15,7 @@ from typing import Any, TypeVar, final
 from torch import nn
 
 from runner.errors import SampleError, SymbolicError, did_you_mean
+from runner.nn.values.chosen_modules import ChosenModules
 from runner.nn.values.exclusive_paths import DeclaredChoices, PathAnswers
 from runner.nn.values.frames import note_asking
 from runner.space.choice import Choice, JsonValue
@@ -40,6 +41,7 @@ class Build:
     def __init__(self, choose: Chooser, *, symbolic: bool = False) -> None:
         self.walk = Walk(choose)
         self.symbolic = symbolic
+        self.chosen = ChosenModules()
         self._scopes = [LabelScope()]
         self._counts: dict[str, int] = {}
         self._way: PathAnswers = {}
@@ -162,6 +164,9 @@ def building(build: Build) -> Iterator[Build]:
     token = _ambient.set(build)
     try:
         yield build
+    except (AttributeError, TypeError) as error:
+        build.chosen.explain(error)
+        raise
     finally:
         _ambient.reset(token)
 
