@@ -194,9 +194,7 @@ def FloatChoice(low: float, high: float, *, log: bool = False, label: str | None
     """
     build = current()
     name = build.label(label)
-    ends = [
-        real(low, f"FloatChoice {name!r} has low"),
-        real(high, f"FloatChoice {name!r} has high"),
-    ]
+    least = real(low, f"FloatChoice {name!r} has low")
+    most = real(high, f"FloatChoice {name!r} has high")
     check_flag(log, f"FloatChoice {name!r} has log")
-    return _number(build, Numeric(name, *ends, log=log))
+    return _number(build, Numeric(name, least, most, log=log))
