@@ -12,6 +12,7 @@ from torch import nn
 from runner.checkpoints import CheckpointKeeper, Checkpoints
 from runner.config.allowlist import nodes
 from runner.config.check_arguments import check_arguments
+from runner.config.data_sizes import unset_sizes
 from runner.config.instantiate import build
 from runner.config.settings import FIRST, Settings
 from runner.config.targets import locate
@@ -138,9 +139,11 @@ def make_engine(settings: Settings) -> Engine:
             engine.space.default()
     except (DrawError, Refused) as error:
         if (refused := refusal(error)) is None:
-            raise ConfigError(
-                f"The default model cannot be built: {error}{place(error)}"
-            ) from error
+            unset = "; ".join(unset_sizes(settings.space, settings.data, settings.trust))
+            said = f"The default model cannot be built: {error}{place(error)}"
+            if unset:
+                said = f"{said.rstrip('.')}. In the config, {unset}."
+            raise ConfigError(said) from error
         reason = message(refused).rstrip(".")
         if isinstance(error, DrawError) and not error.sample:
             raise RunFailed(

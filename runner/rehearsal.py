@@ -12,7 +12,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from runner.config.data_sizes import differing_sizes
+from runner.config.data_sizes import differing_sizes, unset_sizes
 from runner.config.instantiate import build
 from runner.config.settings import STANDALONE, Settings
 from runner.data.data import Batch, Data
@@ -106,18 +106,19 @@ class Rehearsal:
         self._data: Data = build(settings.data, settings.trust)
         self._device = settings.training.get("device", "cpu")
         self._differences = "; ".join(differing_sizes(settings.space, settings.data))
+        unset = unset_sizes(settings.space, settings.data, settings.trust)
+        self._sizes = "; ".join(filter(None, (self._differences, *unset)))  # of a failure
 
     def failure(self, sample: Sample) -> ConfigError | None:
         """Returns what `run` does, with the sizes in the config that do not fit each other. Warns
         of them if the evaluator does not say what it needs."""
         found = self.run(sample)
-        if not self._differences:
-            return found
-        if found is None and self._evaluator.targets is None and self._evaluator.trains:
+        untold = self._evaluator.targets is None and self._evaluator.trains
+        if found is None and self._differences and untold:
             log.warning("%s.", self._differences)
-        if found is None:
-            return None
-        whole = ConfigError(f"{str(found).rstrip('.')}. In the config, {self._differences}.")
+        if found is None or not self._sizes:
+            return found
+        whole = ConfigError(f"{str(found).rstrip('.')}. In the config, {self._sizes}.")
         whole.__cause__ = found.__cause__
         return whole
 

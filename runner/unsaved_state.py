@@ -17,9 +17,11 @@ REMEDY = (
 _PLAIN = (bool, int, float, complex, str)
 
 
-def unsaved_difference(model: nn.Module, exported: nn.Module, source: ModuleType) -> str:
-    """Returns which attribute or constant of an exported model, of some source, is another than
-    that of the trained one, and what to do about it; "" if none is found."""
+def unsaved_difference(
+    model: nn.Module, exported: nn.Module, source: ModuleType | None = None
+) -> str:
+    """Returns which attribute or constant of an exported model, or of its source, is another
+    than that of the trained one, and what to do about it; "" if none is found."""
     trained = dict(model.named_modules())
     attributes = [
         f"{path}.{name}" if path else name
@@ -29,7 +31,7 @@ def unsaved_difference(model: nn.Module, exported: nn.Module, source: ModuleType
     constants = [
         f"{name} of {names.get('__name__')}"
         for names in _globals(model)
-        for name in _different(vars(source), names)
+        for name in _different({} if source is None else vars(source), names)
     ]
     kind, found = ("attribute", attributes) if attributes else ("constant", constants)
     if not found:

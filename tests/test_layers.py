@@ -66,6 +66,7 @@ LAYERS = [
      "measures", "model_header", "nn", "reported_metrics", "space.prior", "trial", "weights"],
     ["fidelity", "nn.recording"],
     ["config.data_sizes"],
+    ["config.forwarded_parameters"],
     ["config.check_arguments", "config.mutator_entries", "nn.values", "operators",
      "space.space", "training.devices"],
     ["config", "display", "probing", "space.structure", "training.process_setting"],

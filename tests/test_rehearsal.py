@@ -27,6 +27,9 @@ FAILS = [
      "data.classes is 10. In the config, space.classes is 5, but data.classes is 10."),
     ("trust=[examples] space._target_=examples.Flat space.inputs=7",
      "space.inputs is 7, but data.shape is [1, 8, 8], which is 64 numbers."),
+    ("trust=[examples] space._target_=examples.Choosing",
+     "In the config, space.inputs is not set, but data.shape is [1, 8, 8], which is 64 numbers; "
+     "space.classes is not set, but data.classes is 10."),
     ("engine=base space=mlp space.classes=5", "The model has 5 outputs"),
     ("engine=cgo space=mlp space.classes=5", "The model has 5 outputs"),
     ("space.shape=[3,32,32]", "to have 3 channels, but got 1 channels"),
@@ -194,6 +197,12 @@ def test_a_failed_allocation_is_said_in_gigabytes():
     for error in (MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried")):
         assert "do not fit in memory. Its size" in str(rehearsal._explained(error))
     assert "memory" not in str(rehearsal._explained(RuntimeError("another one")))
+
+
+def test_sizes_reach_a_base_class_to_which_all_is_passed_on(here, monkeypatch):
+    assert_starts(attempt("trust=[examples] space._target_=examples.Forwarding", monkeypatch))
+    line = "trust=[examples] space._target_=examples.Forwarding space.inputs=7"
+    assert_refused(attempt(line, monkeypatch), "space.inputs is 7, but data.shape is", here)
 
 
 FUNCTION = "trust=[toy] evaluator=function evaluator.fn._target_=toy.no_training"

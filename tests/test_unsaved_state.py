@@ -8,7 +8,7 @@ import unwritable
 from unwritable import Drawn
 
 import runner
-from runner.errors import RunFailed
+from runner.errors import GraphError, RunFailed
 from runner.unsaved_state import unsaved_difference
 
 
@@ -53,3 +53,12 @@ def test_a_search_whose_models_differ_whenever_they_are_built_says_why(tmp_path,
     out = capsys.readouterr().out
     [line] = [line for line in out.splitlines() if "is not exported" in line]
     assert "attributes drawn.mask, drawn.scale, drawn.shift differ: weights do not hold" in line
+
+
+def test_a_graph_engine_names_the_state_before_it_trains_anything(tmp_path):
+    given = ["space=mlp", "space._target_=unwritable.Redrawn", "~space.depths", "~space.widths",
+             "~space.activations", "~space.norms", "~space.dropouts", "trust=[unwritable]",
+             "engine=base", "training=inline", "training.device=cpu"]  # fmt: skip
+    with pytest.raises(GraphError, match="attributes mask, scale, shift differ: weights do not"):
+        runner.run(given, folder=tmp_path / "run")
+    assert not [*tmp_path.glob("run/trials/*")]

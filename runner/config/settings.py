@@ -21,6 +21,7 @@ from pydantic import (
 from runner.config.allowlist import KEYWORDS, below, check_targets
 from runner.config.check_arguments import signature
 from runner.config.data_sizes import missing_sizes
+from runner.config.forwarded_parameters import taken_parameters
 from runner.config.mutator_entries import written_out
 from runner.config.targets import locate
 from runner.errors import ConfigError, as_yaml, did_you_mean
@@ -300,7 +301,8 @@ def _add_sizes(space: dict[str, Any], data: dict[str, Any], trust: Any) -> None:
             continue
         assert isinstance(node, dict)
         with suppress(ConfigError):
-            node |= missing_sizes(node, data, _parameters(target, trust, where), where)
+            taken = taken_parameters(locate(target, trust, where))
+            node |= missing_sizes(node, data, taken.known, where)
 
 
 def _given_keys(overrides: Sequence[str]) -> Iterator[str]:

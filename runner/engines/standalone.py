@@ -7,6 +7,7 @@ from runner.errors import ConfigError
 from runner.graph.class_source.overridden_methods import methods
 from runner.graph.codegen.carried_source.bundle import Bundle
 from runner.graph.codegen.carried_source.packages import is_own
+from runner.graph.codegen.carried_source.run_time_imports import any_code, run_time_imports
 from runner.graph.codegen.copied_methods.copies import Copies
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.signature import locate
@@ -25,6 +26,9 @@ def check_standalone(text: str, graph: Graph, space: Graph | None) -> None:
     if foreign:
         found = [f"{t} ({_why(t, whole, problems, bundle)})" for t in foreign[:3]]
         raise ConfigError(not_alone(found, len(foreign)))
+    for place, call in _unread(text):
+        raise ConfigError(f"{place}: {any_code(call)}, and that may be yours. "
+                          f"{INSTEAD}")  # fmt: skip
 
 
 def not_alone(found: Iterable[str], count: int) -> str:
@@ -49,6 +53,16 @@ def imported_own(text: str) -> Iterator[str]:
             yield from (f"{node.module}:{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if is_own(alias.name))
+
+
+def _unread(text: str) -> Iterator[tuple[str, ast.expr]]:
+    """Yields what in source may import or run any code, with the definition that it is in."""
+    tree = ast.parse(text)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in tree.body:
+        whole = ast.Module([*imports, node], [])
+        for call in run_time_imports(whole, {}):
+            yield getattr(node, "name", "the model"), call
 
 
 def _kept(graph: Graph, problems: Mapping[Unit, str], bundle: Bundle) -> Iterator[str]:

@@ -7,8 +7,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from runner.errors import SpaceError, did_you_mean
+from runner.errors import SpaceError, did_you_mean, shown
 from runner.nn.layer import LayerChoice
+from runner.nn.values.arguments import check_whole, listed, titled
 from runner.nn.values.build import current
 
 EPSILON = 1e-7  # keeps logarithms and quotients finite
@@ -30,8 +31,8 @@ class AutoActivation(nn.Module):
         label: str | None = None,
     ) -> None:
         super().__init__()
-        if unit_num < 1:
-            raise SpaceError(f"An AutoActivation has {unit_num} units; it must be at least 1.")
+        what = titled("AutoActivation", label)
+        check_whole(unit_num, f"{what} has unit_num", 1)
         build = current()
         with build.below(build.label(label)):
             self.unaries = nn.ModuleList(
@@ -52,11 +53,13 @@ class AutoActivation(nn.Module):
 def _choice(names: Sequence[str] | None, known: Sequence[type[nn.Module]], label: str) -> nn.Module:
     """Returns a choice of functions."""
     kinds = {kind.__name__: kind for kind in known}
-    for name in names or ():
-        if name not in kinds:
-            raise SpaceError(f"An AutoActivation has the candidate {name!r}; there are "
-                             f"{', '.join(kinds)}.{did_you_mean(name, kinds)}")  # fmt: skip
-    return LayerChoice({name: kinds[name] for name in names or kinds}, label)
+    given = [*kinds] if names is None else listed(names, "An AutoActivation has the candidates")
+    for name in given:
+        if not isinstance(name, str) or name not in kinds:
+            near = did_you_mean(name, kinds) if isinstance(name, str) else ""
+            raise SpaceError(f"An AutoActivation has the candidate {shown(name)}; there are "
+                             f"{', '.join(kinds)}.{near}")  # fmt: skip
+    return LayerChoice({name: kinds[name] for name in given}, label)
 
 
 class Scaled(nn.Module):

@@ -10,10 +10,11 @@ from typing import Any, ClassVar, Literal, final, no_type_check
 import torch
 from torch import Tensor, nn
 
-from runner.errors import SpaceError
+from runner.errors import SpaceError, shown
 from runner.nn.equality import same_structure
 from runner.nn.layer import Maker, candidates_of, make
 from runner.nn.symbolic_modules import Described
+from runner.nn.values.arguments import check_one_of, check_whole, titled
 from runner.nn.values.build import current
 from runner.nn.values.expression import Variable, compute
 from runner.space.choice import Categorical, Subset
@@ -63,10 +64,16 @@ class Cell(Described):
         label: str | None = None,
     ) -> None:
         super().__init__()
-        if merge_op not in ("all", "loose_end"):
-            raise SpaceError(f"merge_op is {merge_op!r}; it must be all or loose_end.")
-        if min(num_nodes, num_ops_per_node, num_predecessors) < 1:
-            raise SpaceError("A Cell needs at least one node, one op per node, one predecessor.")
+        check_one_of(merge_op, "merge_op is", "all", "loose_end")
+        what = titled("Cell", label)
+        check_whole(num_nodes, f"{what} has num_nodes", 1)
+        check_whole(num_ops_per_node, f"{what} has num_ops_per_node", 1)
+        check_whole(num_predecessors, f"{what} has num_predecessors", 1)
+        check_whole(concat_dim, f"{what} has concat_dim")
+        for given in (preprocessor, postprocessor):
+            if given is not None and not callable(given):
+                raise SpaceError(f"{what} has a processor {shown(given)}; it must be a module or a "
+                                 "function, or None.")  # fmt: skip
         self.num_predecessors = num_predecessors
         self.concat_dim = concat_dim
         self.merge_op = merge_op

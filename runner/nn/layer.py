@@ -2,17 +2,19 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set, Sized
 from functools import partial
 from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
 
-from runner.errors import SpaceError
+from runner.errors import SpaceError, shown
 from runner.nn.input_prior import input_prior
 from runner.nn.symbolic_modules import Described, OpenLayer, OpenRepeat, depths_of
-from runner.nn.values.build import current
+from runner.nn.values.arguments import check_one_of, check_whole, titled
+from runner.nn.values.build import Build, current
 from runner.nn.values.expression import Expression, Variable
 from runner.nn.values.primitive import primitive
 from runner.space.choice import Categorical, Numeric, Subset, one_prior, weights_of
@@ -27,15 +29,17 @@ def candidates_of(given: LayerCandidates, where: str) -> dict[Any, nn.Module | M
     Raises SpaceError, which names `where`, for anything but modules and factories of modules."""
     if isinstance(given, nn.ModuleList | nn.ModuleDict):
         given = [*given] if isinstance(given, nn.ModuleList) else dict(given.items())
-    if isinstance(given, nn.Module | str) or not isinstance(given, Mapping | Iterable):
+    if isinstance(given, nn.Module | str | bytes | set | frozenset) or not isinstance(
+        given, Mapping | Iterable
+    ):
         raise SpaceError(
-            f"{where}: its candidates are {given!r}; give a list or a dict of modules, or of "
+            f"{where}: its candidates are {shown(given)}; give a list or a dict of modules, or of "
             "factories of modules."
         )
     found = dict(given) if isinstance(given, Mapping) else dict(enumerate(given))
     for key, candidate in found.items():
         if not isinstance(key, str | int):
-            raise SpaceError(f"{where}: a candidate has the key {key!r}; keys are strings or "
+            raise SpaceError(f"{where}: a candidate has the key {shown(key)}; keys are strings or "
                              "whole numbers.")  # fmt: skip
         check_candidate(candidate, f"{where}: candidate {key!r}")
     return found
@@ -47,7 +51,7 @@ _RULE = "a candidate must be a module, or return one."
 def check_candidate(candidate: object, what: str) -> None:
     """Raises SpaceError for what is neither a module nor a factory of modules."""
     if not isinstance(candidate, nn.Module) and not callable(candidate):
-        raise SpaceError(f"{what} is {candidate!r}; {_RULE}{_hint(candidate)}")
+        raise SpaceError(f"{what} is {shown(candidate)}; {_RULE}{_hint(candidate)}")
 
 
 def make(candidate: nn.Module | Maker, *args: Any, what: str) -> nn.Module:
@@ -60,13 +64,15 @@ def make(candidate: nn.Module | Maker, *args: Any, what: str) -> nn.Module:
     except TypeError as error:
         if error.__traceback__ is None or error.__traceback__.tb_next is not None:
             raise  # from inside the factory
-        given = ", ".join(map(repr, args)) or "no arguments"
+        given = ", ".join(map(shown, args)) or "no arguments"
         raise SpaceError(
             f"{what} is called with {given}, which it does not take ({error}): give a module, or "
             "a factory such as partial(nn.Conv2d, 3, 8, 1)."
         ) from error
     if not isinstance(module, nn.Module):
-        raise SpaceError(f"{what}, {candidate!r}, returned {module!r}; {_RULE}{_hint(module)}")
+        raise SpaceError(
+            f"{what}, {shown(candidate)}, returned {shown(module)}; {_RULE}{_hint(module)}"
+        )
     return module
 
 
@@ -76,7 +82,8 @@ def _hint(given: object) -> str:
 
 class LayerHolder(nn.Module):
     """What `class MyChoice(nn.LayerChoice)` derives from: a module that holds the chosen one, as
-    `chosen`, and calls it. `names` are the values that the choice may have in a sample."""
+    `chosen`, and calls it. `names` are the values that the choice may have in a sample, by its
+    `label`; other candidates are not kept."""
 
     def __init__(
         self,
@@ -87,8 +94,13 @@ class LayerHolder(nn.Module):
         weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        self.names = [*candidates_of(candidates, "LayerChoice")]
-        self.chosen = LayerChoice(candidates, label, prior, weights=weights)
+        build = current()
+        self.label = build.label(label)
+        where = f"LayerChoice {self.label!r}"
+        options = candidates_of(candidates, where)
+        self.names = [*options]
+        self.chosen = _chosen(build, self.label, options, one_prior(prior, weights, where))
+        build.chosen.add(self, where)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,29 +120,47 @@ def LayerChoice(
 ) -> nn.Module:
     """Selects one of several modules, which are passed as modules or as factories of modules.
 
-    Returns the chosen module itself, without a wrapper, so that no module is an instance of
-    LayerChoice but those of classes that derive from it, see LayerHolder. A factory takes no
-    arguments, and is called only if it is chosen. A sample stores the key of the candidate in a
-    mapping, or its index in a sequence. `prior` are weights of the candidates, with which random
-    draws pick them; `weights` is another word for it. A symbolic build returns an OpenLayer, which
-    holds all candidates. Raises SpaceError if there are no
+    Returns the chosen module itself, without a wrapper or a mark, so that no module is an instance
+    of LayerChoice or can be asked for its candidates but those of classes that derive from it, see
+    LayerHolder. A factory takes no arguments, and is called only if it is chosen. A sample stores
+    the key of the candidate in a mapping, or its index in a sequence. `prior` are weights of the
+    candidates, with which random draws pick them; `weights` is another word for it. A symbolic
+    build returns an OpenLayer, which holds all candidates. Raises SpaceError if there are no
     candidates, if one is neither a module nor a factory of modules, or if the prior does not fit.
     """
     build = current()
     name = build.label(label)
     where = f"LayerChoice {name!r}"
     options = candidates_of(candidates, where)
-    prior = weights_of(one_prior(prior, weights, where))
-    choice = Categorical(name, tuple(options), prior=prior)
+    return _chosen(build, name, options, one_prior(prior, weights, where))
+
+
+def _chosen(
+    build: Build,
+    label: str,
+    options: Mapping[Any, nn.Module | Maker],
+    prior: Sequence[float] | None,
+) -> nn.Module:
+    """Returns the module that a LayerChoice of a full label selects."""
+    where = f"LayerChoice {label!r}"
+    choice = Categorical(label, tuple(options), prior=weights_of(prior))
     answer = build.ask(choice)
     makers = {
         key: partial(make, option, what=f"{where}: candidate {key!r}")
         for key, option in options.items()
     }
     if not build.symbolic:
-        return makers[answer]()
+        module = makers[answer]()
+        build.chosen.add(module, where)
+        return module
     ways = [({choice.label: key}, maker) for key, maker in makers.items()]
     return OpenLayer(choice, build.branches(ways), choice.index(answer))
+
+
+CALLED_WITH_DICT = (
+    "InputChoice was called with a dict of {}; call it with a list of its {} inputs, as in "
+    "[inputs[name] for name in names]."
+)
 
 
 @final
@@ -168,8 +198,11 @@ class ChosenInputs(Described):
         """Returns the sum, mean or concatenation (along dim 1) of the chosen inputs.
 
         A single chosen input is returned as is; if none is chosen, the result is None. "none"
-        returns a list in every case. Raises ValueError unless there are `n_candidates` inputs.
+        returns a list in every case. Raises ValueError unless there are `n_candidates` inputs, in a
+        list.
         """
+        if isinstance(inputs, dict) and inputs.keys() != {*range(self.n_candidates)}:
+            raise ValueError(CALLED_WITH_DICT.format(shown([*inputs]), self.n_candidates))
         if len(inputs) != self.n_candidates:
             raise ValueError(
                 f"InputChoice was called with {len(inputs)} inputs; it has {self.n_candidates}."
@@ -222,9 +255,12 @@ def InputChoice(
     candidates, see `input_prior`; `weights` is another word for it. Raises SpaceError for other
     reductions, for a prior that does not fit, or if `n_chosen` is not between 1 and `n_candidates`.
     """
-    n_candidates = _count(n_candidates, choose_from, label)
-    if reduction not in ("sum", "mean", "concat", "none"):
-        raise SpaceError(f"reduction is {reduction!r}; it must be sum, mean, concat or none.")
+    what = titled("InputChoice", label)
+    n_candidates = _count(n_candidates, choose_from, what)
+    check_whole(n_candidates, f"{what} has n_candidates", 1)
+    if n_chosen is not None:
+        check_whole(n_chosen, f"{what} has n_chosen")
+    check_one_of(reduction, "reduction is", "sum", "mean", "concat", "none")
     build = current()
     name = build.label(label)
     where = f"InputChoice {name!r}"
@@ -236,16 +272,18 @@ def InputChoice(
     return ChosenInputs(n_candidates, chosen, reduction, choice if build.symbolic else None)
 
 
-def _count(n: int | None, names: Sequence[str] | None, label: str | None) -> int:
+def _count(n: int | None, names: Sequence[str] | None, where: str) -> int:
     """Returns the number of inputs, given it, or their names, or both. Raises SpaceError."""
-    where = f"InputChoice {label!r}" if label else "An InputChoice"
     if names is None:
         if n is None:
             raise SpaceError(f"{where} needs n_candidates, the number of its inputs.")
         return n
-    if isinstance(names, str) or (n is not None and n != len(names)):
-        raise SpaceError(f"{where} has n_candidates={n} and choose_from={names!r}; give one of "
-                         "them, a number or a list of names.")  # fmt: skip
+    listed = isinstance(names, Sized) and not isinstance(names, str | bytes | Mapping | Set)
+    if not listed or n not in (None, len(names)):
+        raise SpaceError(
+            f"{where} has n_candidates={shown(n)} and choose_from={shown(names)}; give one of "
+            "them, a number or a list of names."
+        )
     return len(names)
 
 
@@ -277,7 +315,7 @@ def Repeat(
     SpaceError if a depth is negative, not an integer, or larger than the list.
     """
     if not isinstance(blocks, nn.Module) and not callable(blocks):
-        blocks = [*candidates_of(blocks, f"Repeat {label!r}" if label else "A Repeat").values()]
+        blocks = [*candidates_of(blocks, titled("Repeat", label)).values()]
     number = _depth(depth, blocks, label)
     if isinstance(number, Expression):
         depths = depths_of(number)
@@ -294,7 +332,7 @@ def _depth(depth: Any, blocks: object, label: str | None) -> Any:
         return depth
     if len(depth) != 2:
         raise SpaceError(
-            f"A Repeat has depth {depth!r}; it must be a number, (min, max), or a ValueChoice."
+            f"A Repeat has depth {shown(depth)}; it must be a number, (min, max), or a ValueChoice."
         )
     low, high = depth
     _check_depth(low, blocks)
@@ -325,8 +363,12 @@ def _makers(
 
 
 def _check_depth(depth: Any, blocks: object) -> None:
+    if isinstance(depth, Expression):
+        operator.index(depth)  # SymbolicError: the end of a range
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 0:
-        raise SpaceError(f"A Repeat has depth {depth!r}; it must be a whole number, 0 or more.")
+        raise SpaceError(
+            f"A Repeat has depth {shown(depth)}; it must be a whole number, 0 or more."
+        )
     if isinstance(blocks, Sequence) and depth > len(blocks):
         raise SpaceError(f"A Repeat of depth {depth} was given only {len(blocks)} blocks.")
 
@@ -335,7 +377,11 @@ def takes_index(maker: Maker) -> bool:
     """Returns whether a factory takes the index: a function if it has any positional parameter, a
     class if it has one without a default."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    free = [p for p in inspect.signature(maker).parameters.values() if p.kind in kinds]
+    try:
+        parameters = inspect.signature(maker).parameters
+    except (ValueError, TypeError):  # a builtin, which says nothing about its parameters
+        return False
+    free = [p for p in parameters.values() if p.kind in kinds]
     if isinstance(maker, type):
         free = [p for p in free if p.default is inspect.Parameter.empty]
     return bool(free)
@@ -357,8 +403,8 @@ class Placeholder(Described):
             name = info.pop("label", None)
         if not isinstance(name, str) or not name:
             raise SpaceError(
-                f"An nn.Placeholder has the name {name!r}; give it a text by which mutators find "
-                "it, as in nn.Placeholder('stem')."
+                f"An nn.Placeholder has the name {shown(name)}; give it a text by which mutators "
+                "find it, as in nn.Placeholder('stem')."
             )
         self.name = name
         self.info = info

@@ -7,8 +7,9 @@ from typing import Annotated, Any, TypeVar
 import torch.nn as torch_nn
 from torch import nn
 
-from runner.errors import SpaceError, SymbolicError
+from runner.errors import SpaceError, SymbolicError, shown
 from runner.nn.layer import LayerChoice, Placeholder, Reduction
+from runner.nn.values.arguments import listed, titled
 from runner.nn.values.build import current, label_scope, model_wrapper
 from runner.nn.values.frames import users_line
 from runner.nn.values.primitive import primitive
@@ -68,9 +69,10 @@ def _prefix(cls: Any, label_prefix: str) -> None:
 
 def choice(label: str, choices: Sequence[Any]) -> Any:
     """Returns one of a list of values or of modules: a ValueChoice or a LayerChoice."""
-    if any(isinstance(one, nn.Module) for one in choices):
-        return LayerChoice(choices, label=label)
-    return ValueChoice(choices, label=label)
+    options = listed(choices, f"nn.choice({shown(label)}) has the choices")
+    if any(isinstance(one, nn.Module) for one in options):
+        return LayerChoice(options, label=label)
+    return ValueChoice(options, label=label)
 
 
 def uniform(label: str, low: float, high: float) -> Any:
@@ -105,12 +107,13 @@ def ModelParameterChoice(
             f"{users_line()}: nn.ModelParameterChoice always returns a plain value; this model is "
             "built for each sample. nn.ValueChoice can be symbolic."
         )
-    options = [*candidates]
+    options = listed(candidates, f"{titled('ModelParameterChoice', label)} has the candidates")
     if default is not None:
         first = default(options) if callable(default) else default
         if first not in options:
             raise SpaceError(
-                f"nn.ModelParameterChoice has the default {first!r}; its candidates are {options}."
+                f"nn.ModelParameterChoice has the default {shown(first)}; its candidates are "
+                f"{options}."
             )
         place = options.index(first)
         order = [place, *(i for i in range(len(options)) if i != place)]

@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
@@ -88,10 +88,14 @@ def weights_of(prior: Sequence[float] | None) -> tuple[float, ...] | None:
 def one_prior(
     prior: Sequence[float] | None, weights: Sequence[float] | None, where: str
 ) -> Sequence[float] | None:
-    """Returns the prior, given by either of its names. Raises SpaceError if it is given by both."""
+    """Returns the prior, given by either of its names. Raises SpaceError if it is given by both, or
+    is no list."""
     if prior is not None and weights is not None:
         raise SpaceError(f"{where} has a prior and weights, which are the same; give one of them.")
-    return prior if weights is None else weights
+    given = prior if weights is None else weights
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable | None):
+        raise SpaceError(f"{where} has the prior {shown(given)}; give a list of weights.")
+    return given
 
 
 def _is_weight(value: object) -> bool:

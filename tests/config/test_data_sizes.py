@@ -7,7 +7,7 @@ import pytest
 
 from runner import nn
 from runner.config.check_arguments import signature
-from runner.config.data_sizes import differing_sizes, missing_sizes, sizes_of
+from runner.config.data_sizes import differing_sizes, missing_sizes, sizes_of, unset_sizes
 
 DIGITS = {"_target_": "x", "shape": [1, 8, 8], "classes": 10}
 TABLE = {"_target_": "x", "shape": [5], "classes": 2}
@@ -60,3 +60,24 @@ def test_sizes_that_differ_are_named_by_both_keys():
     ]
     assert not [*differing_sizes({"classes": 10, "inputs": 64}, DIGITS)]
     assert {key for _, key in sizes_of(DIGITS).values()} == {"data.shape", "data.classes"}
+
+
+class Sized:
+    def __init__(self, inputs: int = 1, classes: int = 1, width: int = 8):
+        pass
+
+
+class Unsure(Sized):
+    def __init__(self, **kw):
+        super().__init__(kw.pop("inputs", 3), **kw)
+
+
+def test_sizes_that_nobody_can_tell_to_be_passed_on_are_named_by_their_keys():
+    node = {"_target_": f"{__name__}.Unsure", "classes": 3}
+    told = "space.inputs is not set, but data.shape is [1, 8, 8], which is 64 numbers"
+    assert [*unset_sizes(node, DIGITS, [__name__])] == [told]
+    outer = {"_target_": "x", "model": node}
+    inner = told.replace("space", "space.model")
+    assert [*unset_sizes(outer, DIGITS, [__name__])] == [inner]
+    assert not [*unset_sizes(node, DIGITS, [])], "of no trusted class, nothing is imported"
+    assert not [*unset_sizes({**node, "inputs": 3}, DIGITS, [__name__])]

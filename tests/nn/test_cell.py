@@ -188,7 +188,7 @@ def test_torchscript_compiles_cells(drawn, merge_op):
 def test_wrong_arguments_are_refused():
     with pytest.raises(SpaceError, match="merge_op is 'some'"):
         nn.Cell([identity], 1, merge_op="some")
-    with pytest.raises(SpaceError, match="at least one node"):
+    with pytest.raises(SpaceError, match="has num_nodes 0; it must be a whole number, at least 1"):
         nn.Cell([identity], 0)
     with pytest.raises(SpaceError, match="no candidates"):
         nn.Cell([], 1)

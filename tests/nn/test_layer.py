@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from runner import nn
-from runner.errors import SampleError, SpaceError
+from runner.errors import GraphError, SampleError, SpaceError
+from runner.graph import convert
+from runner.graph.transforms.resolve_choices import decided
 
 
 class Add(nn.Module):
@@ -196,6 +198,29 @@ def test_wrong_n_chosen_is_refused():
 def test_wrong_number_of_inputs_is_refused():
     with pytest.raises(ValueError, match="called with 1 inputs; it has 2"):
         nn.InputChoice(2)([torch.zeros(1)])
+
+
+class OfDict(nn.Module):
+    """Calls its choice with tensors by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.pick = nn.InputChoice(choose_from=["a", "b"], label="i")
+
+    def forward(self, x):
+        return self.pick({"a": x, "b": x + 1})
+
+
+def test_a_dict_of_inputs_is_refused_in_a_model_and_in_a_graph():
+    message = r"called with a dict of \['a', 'b'\]; call it with a list of its 2 inputs"
+    with pytest.raises(ValueError, match=message):
+        OfDict()(torch.zeros(1))
+    with nn.symbolic():
+        graph = convert(OfDict())
+    with pytest.raises(GraphError, match=message):
+        decided(graph, lambda choice: choice.default)
+    numbered = {0: torch.zeros(1), 1: torch.ones(1)}
+    assert nn.InputChoice(2)(numbered) is numbered[0], "which are the indices that it has"
 
 
 # Repeat

@@ -25,6 +25,10 @@ CASES: dict[str, dict[str, str]] = {
         "net": net("def even(n):\n    return n == 0 or odd(n - 1)\n"
                    "def odd(n):\n    return n != 0 and even(n - 1)\n", "x * 2 if even(4) else x")
     },
+    "libraries imported by name": {
+        "net": net("import importlib\nnp = importlib.import_module('numpy')\n",
+                   "x * float(np.ones(1)[0]) if x.sum() < 1e9 else importlib.import_module('json')")
+    },
     "a dataclass": {
         "net": net("from dataclasses import dataclass, field\n@dataclass(frozen=True)\nclass Config:\n"
                    "    scale: float = 2.0\n    more: list = field(default_factory=lambda: [3.0])\n"
@@ -250,5 +254,20 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "a module as an object": (
         {"tools": "BY = 2\n", "net": net("from pkg import tools\n", "x * getattr(tools, 'BY')")},
         "uses the module pkg.tools as an object",
+    ),
+    "a module by its name, on a path that is not taken": (
+        {"x": "BY = 2\n",
+         "net": net("import importlib\n", "importlib.import_module('pkg.x').BY if x.sum() > 1e9 else x")},
+        "importlib.import_module('pkg.x') imports or runs code that no import statement names",
+    ),
+    "a module by its name, in a helper": (
+        {"x": "BY = 2\n",
+         "net": net("def f(x, name):\n    return __import__('pkg.' + name).BY if x.sum() > 1e9 else x\n",
+                    "f(x, 'x')")},
+        "__import__('pkg.' + name) imports or runs code that no import statement names",
+    ),
+    "code in a text": (
+        {"net": net("def f(x):\n    return x\n", "eval('f')(x)")},
+        "eval('f') imports or runs code that no import statement names",
     ),
 }  # fmt: skip

@@ -1,6 +1,8 @@
 """Data sets of examples, models and optimizers that a search should refuse before its first trial,
 and some that it should not."""
 
+from typing import Any
+
 import torch
 from torch.utils.data import Dataset, IterableDataset
 
@@ -115,6 +117,21 @@ class Flat(nn.Module):
 
     def forward(self, x):
         return self.outer(self.inner(x.flatten(1)).relu())
+
+
+class Forwarding(Flat):
+    """Passes all on to a base class that takes its sizes from the data."""
+
+    def __init__(self, scale: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale = scale
+
+
+class Choosing(Flat):
+    """Passes on what nobody can tell without running it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{name: kwargs[name] for name in sorted(kwargs)})
 
 
 class Embedding(nn.Module):

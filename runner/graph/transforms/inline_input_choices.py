@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from runner.errors import GraphError
 from runner.graph.ir.argument import Argument
 from runner.graph.ir.function import Function
 from runner.graph.ir.graph import Graph
 from runner.graph.ir.node import Node, Parameter, Value
 from runner.graph.ir.unit import Unit
+from runner.nn.layer import CALLED_WITH_DICT
 from runner.space.sample import Chooser
 
 
@@ -87,6 +89,10 @@ def _items(function: Function, given: Argument, chosen: Sequence[int]) -> Iterat
     source = given.node if isinstance(given, Value) else None
     if source is not None and source.op == "list" and len(source.users) == 1:
         given = [*source.args]  # the list has no other users, so it is unmodified
+    if source is not None and source.op == "dict" and len(source.users) == 1:
+        names = [key for key in source.args[::2] if isinstance(key, str)]
+        if names:
+            raise GraphError(CALLED_WITH_DICT.format(names, len(names)))
     for i in chosen:
         if isinstance(given, list | tuple):
             yield given[i]

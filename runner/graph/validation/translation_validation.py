@@ -33,6 +33,7 @@ from runner.graph.validation.equivalence import (
     seeded,
     unlike_leaves,
 )
+from runner.unsaved_state import unsaved_difference
 
 REPLAYED = 3  # calls of each unit that are replayed
 
@@ -110,7 +111,7 @@ def _compared(
             return [UnitMismatch("", f"the generated source fails: {one_line(error)}")]
         for mode in reference if standalone else ("eval",):
             if text := _unlike(graph, generated, given, mode, reference[mode]):
-                whole = UnitMismatch("", f"in {mode} mode, {text.rstrip('.')}")
+                whole = UnitMismatch("", _told(mode, text, model, generated))
                 return _localized(graph, model, generated, given, mode) or [whole]
     return []
 
@@ -242,9 +243,15 @@ def _localized(
             if path in generated_modules and (
                 text := _replayed(module, generated_modules[path], args, mode)
             ):
-                wrong[path] = f"in {mode} mode, {text.rstrip('.')}"
+                wrong[path] = _told(mode, text, module, generated_modules[path])
                 break
     return [UnitMismatch(path, text) for path, text in reversed(wrong.items())]
+
+
+def _told(mode: str, text: str, module: nn.Module, generated: nn.Module) -> str:
+    """Returns a difference in a mode, with state that differs since no weights hold it."""
+    why = unsaved_difference(module, generated)
+    return f"in {mode} mode, {text.rstrip('.')}{'; ' if why else ''}{why}"
 
 
 def _calls(graph: Graph, model: nn.Module, given: Given, mode: str) -> dict[str, list[Given]]:

@@ -14,9 +14,10 @@ from typing import Any, TypeVar, final
 
 from torch import nn
 
-from runner.errors import SampleError, SymbolicError, did_you_mean
+from runner.errors import SampleError, SpaceError, SymbolicError, did_you_mean, shown
+from runner.nn.values.chosen_modules import ChosenModules
 from runner.nn.values.exclusive_paths import DeclaredChoices, PathAnswers
-from runner.nn.values.frames import note_asking
+from runner.nn.values.frames import note_asking, users_line
 from runner.space.choice import Choice, JsonValue
 from runner.space.sample import Chooser, Sample, Walk, lookup
 
@@ -40,6 +41,7 @@ class Build:
     def __init__(self, choose: Chooser, *, symbolic: bool = False) -> None:
         self.walk = Walk(choose)
         self.symbolic = symbolic
+        self.chosen = ChosenModules()
         self._scopes = [LabelScope()]
         self._counts: dict[str, int] = {}
         self._way: PathAnswers = {}
@@ -82,9 +84,11 @@ class Build:
 
     def label(self, given: str | None) -> str:
         """Returns the full path of a label: a given one below all label scopes, else the next
-        number below all label scopes and models. Raises SymbolicError if that is unknown."""
+        number below all label scopes and models. Raises SymbolicError if that is unknown, and
+        SpaceError for a given one that is no text."""
         scope = self._scopes[-1]
         if given is not None:
+            self._check_label(given)
             return _join(scope.given, given)
         count = self._counts.get(scope.numbered, 0)
         if count == UNSURE:
@@ -95,6 +99,15 @@ class Build:
         self._counts[scope.numbered] = count + 1
         return _join(scope.numbered, str(count + 1))
 
+    def _check_label(self, given: object) -> None:
+        if self.symbolic:
+            str(given)  # SymbolicError for the value of a choice
+        if not isinstance(given, str):
+            raise SpaceError(
+                f"{users_line()}: the label of a choice is {shown(given)}; it must be a text, or "
+                "None for a number."
+            )
+
     @contextmanager
     def below(self, path: str) -> Iterator[None]:
         """Places all labels in the block below an absolute path, regardless of active scopes."""
@@ -103,7 +116,8 @@ class Build:
 
     @contextmanager
     def label_scope(self, name: str) -> Iterator[None]:
-        """Places all labels in the block below `name/`."""
+        """Places all labels in the block below `name/`. Raises SpaceError if it is no text."""
+        self._check_label(name)
         here = self._scopes[-1]
         with self._open(LabelScope(_join(here.given, name), _join(here.numbered, name))):
             yield
@@ -162,6 +176,9 @@ def building(build: Build) -> Iterator[Build]:
     token = _ambient.set(build)
     try:
         yield build
+    except (AttributeError, TypeError) as error:
+        build.chosen.explain(error)
+        raise
     finally:
         _ambient.reset(token)
 

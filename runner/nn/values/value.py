@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
-from runner.errors import SpaceError
+from runner.nn.values.arguments import check_flag, check_whole, listed, real
 from runner.nn.values.build import Build, current
 from runner.nn.values.expression import Expression as Expression
 from runner.nn.values.expression import Variable, compute
@@ -116,9 +116,9 @@ class _ValueChoiceFunction(NoClass):
         fit.
         """
         build = current()
-        options = list(candidates)
-        values = tuple(to_json(option) for option in options)
         name = build.label(label)
+        options = listed(candidates, f"ValueChoice {name!r} has the candidates")
+        values = tuple(to_json(option) for option in options)
         given = one_prior(prior, weights, f"ValueChoice {name!r}")
         choice = Categorical(name, values, prior=weights_of(given))
         answer = build.ask(choice)
@@ -179,9 +179,9 @@ def IntChoice(
     """
     build = current()
     name = build.label(label)
-    for end in (low, high, step):
-        if isinstance(end, bool) or not isinstance(end, int):
-            raise SpaceError(f"Choice '{name}' is an IntChoice with {end!r}; give whole numbers.")
+    for word, end in {"low": low, "high": high, "step": step}.items():
+        check_whole(end, f"IntChoice {name!r} has {word}")
+    check_flag(log, f"IntChoice {name!r} has log")
     return _number(build, Numeric(name, low, high, step=step, log=log))
 
 
@@ -193,4 +193,8 @@ def FloatChoice(low: float, high: float, *, log: bool = False, label: str | None
     range is empty or not finite, or if `log` is set and `low` is not positive.
     """
     build = current()
-    return _number(build, Numeric(build.label(label), float(low), float(high), log=log))
+    name = build.label(label)
+    least = real(low, f"FloatChoice {name!r} has low")
+    most = real(high, f"FloatChoice {name!r} has high")
+    check_flag(log, f"FloatChoice {name!r} has log")
+    return _number(build, Numeric(name, least, most, log=log))

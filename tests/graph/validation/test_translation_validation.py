@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from unwritable import Drawn
 
 from runner.graph.codegen.generate import generate
 from runner.graph.ir.graph import Graph
@@ -242,3 +243,33 @@ def test_what_a_model_holds_is_put_back():
         list.append(net.odd, 2)
     assert draws() == first
     assert (net.dotted, net.dotted.note, net.odd) == (Dotted(scale=2.0), "hi", Odd([1]))
+
+
+class HoldsDrawn(nn.Module):
+    """Holds a layer whose mask is another one whenever it is built."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(10, 10)
+        self.drawn = Drawn()
+
+    def forward(self, x):
+        return self.drawn(self.linear(x))
+
+
+def test_state_that_no_weights_hold_is_named_where_it_makes_the_difference():
+    with recording():
+        model = HoldsDrawn()
+    notes = convert(model, torch.zeros(2, 10)).notes
+    said = "the attributes mask, scale, shift differ: weights do not hold that; make it a"
+    assert any(note.lost for note in notes) and any(said in str(note) for note in notes)
+    assert all("the attributes" in str(note) for note in notes if note.lost)
+
+
+def test_a_difference_without_such_state_names_none(monkeypatch):
+    with recording():
+        model = Block()
+    graph = convert(model)
+    model.scale.forward = lambda x: x * 2
+    [found] = validate(graph, model, torch.ones(1, 4)).mismatches
+    assert "weights do not hold" not in found.text

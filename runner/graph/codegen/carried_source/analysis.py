@@ -18,6 +18,7 @@ from runner.graph.codegen.carried_source.resolution import (
     Resolution,
     Text,
 )
+from runner.graph.codegen.carried_source.run_time_imports import any_code, run_time_imports
 from runner.graph.codegen.carried_source.source_module import Import, SourceModule
 from runner.graph.codegen.carried_source.stand_ins import DROPPED
 
@@ -69,6 +70,8 @@ def analyse(resolution: Resolution, module: str, number: int, *, whole: bool) ->
     made = Analysis(node, dropped=dropped)
     try:
         check_is_loaded(source, node, dropped)
+        for call in run_time_imports(node, vars(source.live), dropped):
+            raise Uncopied(any_code(call))
         names = global_names(node, dropped)
         for use in names.uses:
             _add(made, resolution, module, use)
