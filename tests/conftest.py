@@ -39,8 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def home(tmp_path_factory):
-    """A config folder of the tests' own, also for the processes that they start."""
+    """A config folder of the tests' own, also for the processes that they start; those have a
+    thread each, since there are as many tests at a time as processors."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
 
