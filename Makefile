@@ -5,16 +5,21 @@
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-all lint format docs clean
+.PHONY: run test test-all compile lint format docs clean
 
 run: .venv/run.stamp
 	.venv/bin/python -m runner $(ARGS)
 
-test: .venv/test.stamp lint
+test: .venv/test.stamp lint compile
 	.venv/bin/python -m pytest -m "not exhaustive" $(ARGS)
 
-test-all: .venv/test.stamp lint
+test-all: .venv/test.stamp lint compile
 	.venv/bin/python -m pytest $(ARGS)
+
+# Tests start hundreds of processes, each of which would compile half a second where Python is told
+# to keep no bytecode.
+compile: .venv/test.stamp
+	.venv/bin/python -m compileall -q runner spaces benchmarks tests/toys
 
 lint: .venv/test.stamp
 	.venv/bin/ruff check .

@@ -175,7 +175,7 @@ def main() -> None:
     small = {
         name: node | ({"cells": 1} if "cells" in node else {}) for name, node in SPACES.items()
     }
-    amount = (3, 20, small) if given.quick else (9, 1000, SPACES)
+    amount = (1, 5, small) if given.quick else (9, 1000, SPACES)
     (converted, scripted, ratio), costs = measure(*amount)
     found = targets(ratio, costs)
     shown = console()

@@ -60,9 +60,11 @@ class Size:
     batch: int
     cells: int  # of a stage
     trials: int  # that are screened, and trained
+    overrides: Sequence[str]  # of all searches
 
 
-SIZE, QUICK = Size(100, 64, CELLS, 3), Size(8, 8, 1, 1)
+SIZE = Size(100, 64, CELLS, 3, ())
+QUICK = Size(8, 8, 1, 1, ("evaluator.epochs=1",))
 
 
 def proxies() -> dict[str, Proxy]:
@@ -129,15 +131,15 @@ def ranked(size: Size, table: Path, processes: int) -> dict[str, Any]:
     return {"proxies": rows, "random": random, "best": 100 * max(accuracies)}
 
 
-def composed(space: str, proxy: str) -> Settings:
+def composed(space: str, proxy: str, overrides: Sequence[str]) -> Settings:
     """The settings of a screened search on digits."""
-    given = freed([f"space={space}", f"screen.proxy={proxy}", "training=inline"])
+    given = freed([f"space={space}", f"screen.proxy={proxy}", "training=inline", *overrides])
     return settings_from(compose_config(given), given)
 
 
 def cost(size: Size, space: str, proxy: str) -> dict[str, float]:
     """Seconds of CPU, per trial, of 8 candidates, and of one training."""
-    settings = composed(space, proxy)
+    settings = composed(space, proxy, size.overrides)
     engine = parts.make_engine(settings)
     with TemporaryDirectory() as folder:
         service = parts.make_service(settings, Path(folder))

@@ -3,13 +3,15 @@
 import signal
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
-from runner import export
+import runner.search
+from runner import export, rehearsal
 from runner.bare_interpreter import BareInterpreter
 from runner.display import progress
 from runner.training import inline, watched
@@ -37,8 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def home(tmp_path_factory):
-    """A config folder of the tests' own, also for the processes that they start."""
+    """A config folder of the tests' own, also for the processes that they start; those have a
+    thread each, since there are as many tests at a time as processors."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
 
@@ -61,6 +65,15 @@ def patient():
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_head_start():
+    """Searches in this process start the server of their workers when they need it: most of them
+    end before, and it takes seconds of the processor to import torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner.search, "head_start", lambda *_: nullcontext())
+        yield
+
+
 class Unwatched:
     """The state of a process that no trial changes."""
 
@@ -75,11 +88,13 @@ class Unwatched:
 
 @pytest.fixture(autouse=True)
 def unwatched(request, monkeypatch):
-    """Searches in this process do not look at what trials leave, which takes half a second for
-    each, unless a test is about that: those of `training/`, and what is marked `watched`."""
+    """Searches in this process do not look at what trials and rehearsals leave, which takes half a
+    second for each, unless a test is about that: those of `training/`, and what is marked
+    `watched`."""
     about_it = request.path.is_relative_to(Path(__file__).parent / "training")
     if not about_it and not request.node.get_closest_marker("watched"):
         monkeypatch.setattr(inline, "ProcessState", Unwatched)
+        monkeypatch.setattr(rehearsal, "ProcessState", Unwatched)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -119,6 +119,7 @@ def test_more_outputs_than_classes_are_said(here, monkeypatch):
     assert "12 outputs, more than the data has classes" in " ".join(done.out.split())
 
 
+@pytest.mark.watched
 def test_random_numbers_are_as_if_nothing_had_run(here, monkeypatch):
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -171,6 +172,7 @@ def test_a_constructor_that_ends_the_program_is_named(act, text, here, monkeypat
 ACTS = ["chdir", "dtype", "device", "threads", "seed", "environment", "patch"]
 
 
+@pytest.mark.watched
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("act", ACTS)
 def test_the_process_is_left_as_it_was(act, here, monkeypatch):

@@ -5,7 +5,8 @@ The checks stand where every config is composed, also those of the members of a 
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any, final
@@ -49,6 +50,21 @@ class NamingRepository(ConfigRepository):
 
 
 @final
+@dataclass(frozen=True)
+class ComposedAhead:
+    """A config that was composed to know Hydra's mode, and what it was composed of."""
+
+    name: str | None
+    overrides: tuple[str, ...]
+    config: DictConfig
+
+    def leads_to(self, name: str | None, overrides: Sequence[str]) -> bool:
+        """Returns whether a config to be composed is this one, but for the mode of a run."""
+        known, new = (*overrides[: len(self.overrides)],), [*overrides[len(self.overrides) :]]
+        return name == self.name and known == self.overrides and new in ([], ["hydra.mode=RUN"])
+
+
+@final
 class GuardedConfigLoader(ConfigLoaderImpl):
     """Hydra's loader of configs, which refuses those that name code that is not trusted."""
 
@@ -56,6 +72,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         super().__init__(config_search_path)
         self.repository = NamingRepository(config_search_path)
         self._sweeps = False  # True from the first member on
+        self._ahead: ComposedAhead | None = None  # of the run that follows
 
     def load_configuration(
         self,
@@ -66,7 +83,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
         try:
-            config = super().load_configuration(
+            config = self._composed(
                 config_name, overrides, run_mode, from_shell, validate_sweep_overrides
             )
         except KeyError as error:
@@ -85,6 +102,26 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         if from_shell:
             self._note_folder(config, run_mode)
         return config
+
+    def _composed(
+        self, name: str | None, overrides: list[str], mode: RunMode, from_shell: bool, sure: bool
+    ) -> DictConfig:
+        """Returns the composed config. To know its mode, Hydra has one composed that is not `sure`;
+        the run that follows takes the same, since composing takes as long as all else does."""
+        ahead, self._ahead = self._ahead, None
+        if not sure:
+            with suppress(Exception):  # such as for a group without an option, to sweep over
+                found = super().load_configuration(name, overrides, RunMode.RUN, from_shell, False)
+                self._ahead = ComposedAhead(name, (*overrides,), found)
+                return found
+        elif ahead is not None and mode == RunMode.RUN and ahead.leads_to(name, overrides):
+            parsed = OverridesParser.create().parse_overrides(overrides)
+            self.validate_sweep_overrides_legal(parsed, mode, from_shell)
+            new = len(ahead.overrides)
+            self._apply_overrides_to_config(parsed[new:], ahead.config)
+            ahead.config.hydra.overrides.hydra += overrides[new:]
+            return ahead.config
+        return super().load_configuration(name, overrides, mode, from_shell, sure)
 
     def _note_folder(self, config: DictConfig, run_mode: RunMode) -> None:
         """Remembers the folder where Hydra is going to write: of a sweep, not of its members."""

@@ -116,7 +116,9 @@ def is_a(value: object, kinds: type | tuple[type, ...]) -> bool:
 
 def is_in(name: str, packages: tuple[str, ...]) -> bool:
     """Returns whether a name is that of a package, or of something in it."""
-    return any(name == package or name.startswith(f"{package}.") for package in packages)
+    return name.startswith(packages) and any(  # most do not, which one call tells
+        name == package or name.startswith(f"{package}.") for package in packages
+    )
 
 
 def is_wrapped(now: Any, before: Any) -> bool:

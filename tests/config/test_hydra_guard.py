@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
-from command_line import assert_refused, attempt
+from command_line import assert_refused, assert_starts, attempt
 from hydra._internal import hydra as hydras
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from runner import launch
 from runner.config.hydra_guard import GuardedConfigLoader, given_trust, guarded
@@ -61,6 +63,53 @@ def test_the_guard_stands_where_hydra_composes_and_leaves_it_afterwards():
     with guarded():
         assert hydras.ConfigLoaderImpl is GuardedConfigLoader
     assert hydras.ConfigLoaderImpl is ConfigLoaderImpl
+
+
+@pytest.mark.parametrize(
+    ("given", "mode", "added"),
+    [
+        (["space=mlp", "+new=1", "hydra.run.dir=a"], None, ["hydra.mode=RUN"]),
+        (["hydra.mode=RUN", "seed=3"], RunMode.RUN, []),
+        (["seed=1,2"], None, ["hydra.mode=MULTIRUN"]),
+        (["experiment=swept"], RunMode.MULTIRUN, []),
+        (["experiment=unknown"], None, ["hydra.mode=RUN"]),
+    ],
+)
+def test_what_is_composed_to_know_the_mode_is_what_the_run_would_compose(more, given, mode, added):
+    (more / "experiment" / "swept.yaml").write_text(
+        "# @package _global_\nhydra: {mode: MULTIRUN}\n"
+    )
+    told = (loader := loader_of(more)), loader_of(more)
+    assert hydras.Hydra("test", loader).get_mode("config", given) == mode
+    is_sweep = mode == RunMode.MULTIRUN or added == ["hydra.mode=MULTIRUN"]
+    last = RunMode.MULTIRUN if is_sweep else RunMode.RUN
+    found = [outcome(one, [*given, *added], last) for one in told]
+    assert found[0] == found[1]
+    assert outcome(loader, [*given, "seed=7"], last) == outcome(told[1], [*given, "seed=7"], last)
+
+
+def outcome(loader: GuardedConfigLoader, overrides: list[str], mode: RunMode) -> object:
+    """What a loader composes, or says."""
+    try:
+        return OmegaConf.to_container(loader.load_configuration("config", overrides, mode))
+    except Exception as error:
+        return str(error)
+
+
+def test_values_to_sweep_over_are_refused_in_a_run_that_was_composed_ahead(more):
+    loader = loader_of(more)
+    hydras.Hydra("test", loader).get_mode("config", ["seed=1,2"])
+    with pytest.raises(ConfigCompositionException, match="Ambiguous value for argument"):
+        loader.load_configuration("config", ["seed=1,2", "hydra.mode=RUN"], RunMode.RUN)
+
+
+def test_a_run_is_composed_once(here, monkeypatch):
+    composed = []
+    compose_all = GuardedConfigLoader._compose_config_from_defaults_list
+    monkeypatch.setattr(GuardedConfigLoader, "_compose_config_from_defaults_list",
+                        lambda *a, **k: composed.append(1) or compose_all(*a, **k))  # fmt: skip
+    assert_starts(attempt("space=mlp seed=5", monkeypatch))
+    assert len(composed) == 1
 
 
 def test_each_member_of_a_sweep_is_checked(more):
