@@ -25,7 +25,7 @@ from runner.config.composition_errors import as_config_error
 from runner.config.hydra_folder import hydra_folder
 from runner.config.hydra_guard import guarded
 from runner.config.settings import conf_folder
-from runner.display import progress
+from runner.display import progress, silence
 from runner.errors import ConfigError, RunFailed, RunnerError
 
 launch.register_resolvers()
@@ -119,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     hydra_folder.set(None)
     sweep.set(None)
+    progress.spoken.end(ago=silence.age())
     try:
         _check_flags()
         compose.check_folders(sys.argv[1:])

@@ -109,9 +109,11 @@ def _settings(config: DictConfig, overrides: list[str], folder: Path) -> tuple[S
 
 
 def _run_task(settings: Settings, folder: Path) -> float | None:
-    if _task_class(settings).uses is not None and settings.resume is not None:
-        raise ConfigError("resume continues a search; name the run of this task by run=FOLDER.")
-    task: Task = build(settings.task, settings.trust)
+    with progress.waiting("loading"):  # most tasks import torch
+        kind = _task_class(settings)
+        if kind.uses is not None and settings.resume is not None:
+            raise ConfigError("resume continues a search; name the run of this task by run=FOLDER.")
+        task: Task = build(settings.task, settings.trust)
     try:
         value: float | None = task.run(settings, folder)
     except BadCandidates as error:
@@ -145,8 +147,7 @@ def _with_key(error: BadCandidates, settings: Settings) -> ConfigError:
 
 def _task_class(settings: Settings) -> type[Task]:
     """Returns the class of the task, whose node is checked. Raises ConfigError."""
-    with progress.waiting("loading", in_lines=False):  # most tasks import torch
-        found: type[Task] = locate(settings.task["_target_"], settings.trust, "task")
+    found: type[Task] = locate(settings.task["_target_"], settings.trust, "task")
     taken = signature(found) or {}
     for short, whole in OF_TASK.items():
         key = whole.partition(".")[2]
@@ -248,6 +249,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
     from runner.results import Run
 
     register_resolvers()
+    progress.spoken.end()  # what happened before is none of a user's waiting
     given = list(overrides)
     try:
         check_folders(given)

@@ -40,6 +40,7 @@ STRATEGIES = {
     "tpe": ["strategy=tpe", "strategy.sampler.n_startup_trials=4"],
     "random, asha": ["strategy=random", "stopper=asha", "evaluator.epochs=4"],
 }
+WAITS = re.compile(r"^\w.* \.\.\.( \d+ s)?( \(.*\))?\n", re.MULTILINE)  # of a busy machine
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f\x9b]")  # what only a terminal understands
 
 
@@ -53,8 +54,8 @@ def call(*arguments: str, cwd: Path, **more: str) -> SimpleNamespace:
     """Run the program, its output going to pipes."""
     done = subprocess.run([sys.executable, "-m", "runner", *arguments], cwd=cwd, timeout=LONG,
                           env=environment(**more), capture_output=True)  # fmt: skip
-    return SimpleNamespace(code=done.returncode, raw=done.stdout,
-                           out=done.stdout.decode(), err=done.stderr.decode())  # fmt: skip
+    err = re.sub(WAITS, "", done.stderr.decode())
+    return SimpleNamespace(code=done.returncode, raw=done.stdout, out=done.stdout.decode(), err=err)
 
 
 def inside(*arguments: str, monkeypatch) -> SimpleNamespace:

@@ -71,11 +71,11 @@ class Show(Task):
 
 def _as_study(run: Run) -> None:
     """Writes a run as a study of Optuna beside its record, and shows how to open it."""
-    from runner.optuna_export import write_study  # here: this imports Optuna
-
     check_links(run.folder)
     target = run.folder / STUDY
     with progress.waiting("writing the study"):
+        from runner.optuna_export import write_study  # here: it imports Optuna
+
         command = write_study(run.folder, target)
     progress.show_lines(f"The run is in {text.near(target)} as a study of Optuna. To look at it:")
     progress.show_lines(f"  {command}")
