@@ -28,7 +28,7 @@ from runner.resume import folder_of, resume_override
 from runner.run_folder import check_links
 from runner.space.choice import BadCandidates
 from runner.space.space import search_space
-from runner.store import RECORD, Record, delete_unbegun, has_events, read
+from runner.store import RECORD, Record, delete_unbegun, has_events, read, read_config
 from runner.tasks.task import Task
 from runner.trust import RecordedConfig
 
@@ -183,7 +183,7 @@ def _of_run(config: DictConfig, overrides: list[str]) -> Settings:
     """Returns the settings of the run that a task is about, with overrides applied. Raises
     ConfigError if somebody else made the run and what it needs is not trusted now."""
     folder = folder_of("run", config.task.run)
-    before = RecordedConfig.of(read(folder), folder)
+    before = RecordedConfig.of(read_config(folder), folder)
     merged = changed(before.plain(), config, overrides)
     merged["task"] = config.task
     plain: Any = OmegaConf.to_container(merged)

@@ -35,16 +35,20 @@ class Compare(Task):
         require(bool(self._runs), "runs", runs, "a list of folders of runs")
 
     def run(self, settings: Settings, folder: Path) -> None:
-        runs = [*_read(self._folders())]
+        with progress.waiting("reading the runs"):
+            folders = self._folders()
+        runs = [*_read(folders)]
         if not runs:
             raise ConfigError("None of the runs can be read, so there is nothing to compare.")
-        found = compared(runs)
+        with progress.waiting("comparing the runs"):
+            found = compared(runs)
         progress.show(*tables(found))
         if not is_plottable():
             progress.note(f"A picture needs {NEEDED}.")
             return
         folder.mkdir(parents=True, exist_ok=True)
-        paths = plot(found, folder / PICTURE)
+        with progress.waiting("drawing the curves"):
+            paths = plot(found, folder / PICTURE)
         near = [str(text.near(path.absolute())) for path in paths]
         progress.show_lines(f"The curves are in {' and '.join(near)}.")
 
@@ -74,7 +78,7 @@ def show_sweep(folder: Path) -> None:
 def _read(folders: Iterable[Path]) -> Iterable[Run]:
     """Yields the runs that can be read; says which cannot."""
     unread = []
-    for folder in folders:
+    for folder in progress.track([*folders], "reading the runs"):
         try:
             yield Run(folder)
         except RunnerError as error:

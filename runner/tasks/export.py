@@ -51,7 +51,8 @@ class Export(Task):
     def run(self, settings: Settings, folder: Path) -> None:
         with progress.waiting("loading"):
             others = _exchange_formats(self._formats)
-        run = Run(folder_of("run", self._run), settings.trust)
+        with progress.waiting("reading the run"):
+            run = Run(folder_of("run", self._run), settings.trust)
         trial = run.trial(self._trial)
         check_links(run.folder)
         target = run.folder / FOLDER / f"{trial.number:04d}"

@@ -50,7 +50,8 @@ class Show(Task):
         self._format = format
 
     def run(self, settings: Settings, folder: Path) -> None:
-        run = Run(folder_of("run", self._run))
+        with progress.waiting("reading the run"):
+            run = Run(folder_of("run", self._run))
         if self._format == "optuna":
             if self._trial is not None:
                 raise ConfigError("trial is given, but format=optuna writes the run as a whole.")
