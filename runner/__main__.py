@@ -13,26 +13,31 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+try:
+    import hydra
+    from hydra._internal.utils import get_args_parser
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import DictConfig, OmegaConf
 
-from runner import launch
-from runner.config import compose
-from runner.config.composition_errors import as_config_error
-from runner.config.hydra_folder import hydra_folder
-from runner.config.hydra_guard import guarded
-from runner.config.settings import conf_folder
-from runner.display import progress, silence
-from runner.errors import ConfigError, RunFailed, RunnerError
+    from runner import launch
+    from runner.config import compose
+    from runner.config.composition_errors import as_config_error
+    from runner.config.hydra_folder import hydra_folder
+    from runner.config.hydra_guard import guarded
+    from runner.config.settings import conf_folder
+    from runner.display import progress, silence
+    from runner.errors import ConfigError, Interrupted, RunFailed, RunnerError
+except KeyboardInterrupt:  # all this takes a moment
+    sys.stderr.write("Stopped.\n")
+    sys.exit(130)
 
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
 sweep: ContextVar[Path | None] = ContextVar("sweep", default=None)  # the folder of its members
 ALTERNATIVES = ("run", "multirun", "cfg", "info", "shell_completion")
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+YOUNG = 30.0  # seconds; a process that is older did something else before
 SELDOM = 100  # collections of young objects before one of all; imports make many, and no garbage
 
 
@@ -119,7 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     hydra_folder.set(None)
     sweep.set(None)
-    progress.spoken.end(ago=silence.age())
+    age = silence.age()
+    progress.spoken.end(ago=age if age < YOUNG else 0.0)
     try:
         _check_flags()
         compose.check_folders(sys.argv[1:])
@@ -127,8 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             app()
         if folder := sweep.get():
             _show_sweep(folder)
-    except KeyboardInterrupt as stop:
-        sys.exit(getattr(stop, "exit_code", 130))
+    except Interrupted as stop:  # a search, which has told it
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        progress.stopped()
+        sys.exit(130)
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -451,6 +451,32 @@ def test_the_first_stop_ends_in_good_order_and_the_run_goes_on_as_it_would_have(
     assert history(folder) == whole("random")
 
 
+def test_who_stops_a_task_gets_one_line(here, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program.launch, "execute", stop)
+    done = inside("task=list", monkeypatch=monkeypatch)
+    assert (done.code, done.out, done.err) == (130, "", "Stopped.\n")
+    assert not [*here.iterdir()]
+
+
+def test_who_stops_the_program_while_it_is_loaded_gets_one_line(here):
+    code = """
+import runpy, sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+runpy.run_module("runner", run_name="__main__", alter_sys=True)
+"""
+    for name in ("hydra", "pydantic", "runner.goals"):
+        done = subprocess.run([sys.executable, "-c", code, name], cwd=here, timeout=LONG,
+                              env=environment(), capture_output=True, text=True)  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
+
+
 def test_the_second_stop_kills_at_once(here):
     stubborn = [o for o in LOCAL if not o.startswith(("evaluator", "+evaluator"))]
     stubborn += ["evaluator._target_=toy.Trouble", "+evaluator.kind=hang_deaf",

@@ -48,6 +48,8 @@ LONG_MOMENT = silence.MOMENT  # seconds of silence after which a line tells of i
 LATER = 2.0  # seconds of a wait from which on a line says how long it has taken
 QUIET = 60.0  # seconds without output before a progress line is printed
 MARGIN = 3  # columns left free on the right, where the terminal prints ^C
+LEAST, WIDEST = 4, 20  # columns of a bar, by the room there is
+PERCENT, CLOCK = 6, 11  # columns of what else is drawn beside a bar, and beside a spinner
 ROOM = 20  # columns from which on the beginning of a sample says something
 NARROW = 60  # columns of a terminal below which words are omitted
 
@@ -91,10 +93,13 @@ class Silent(Progress):
 
 
 def show(*what: RenderableType) -> None:
-    """Prints tables and texts; without cutting or wrapping lines if the output is no terminal."""
+    """Prints tables and texts; without cutting or wrapping lines if the output is no terminal, and
+    none of a `Text` that says `no_wrap`, such as one with a path, on any output."""
     console = _console()
     for item in what:
-        if console.is_terminal or console.is_jupyter:
+        if isinstance(item, Text) and item.no_wrap:
+            console.print(item, soft_wrap=True)
+        elif console.is_terminal or console.is_jupyter:
             console.print(item)
         else:
             options = console.options.update(width=text.UNBOUNDED)
@@ -150,8 +155,20 @@ def track(sequence: Sequence[T], what: str) -> Iterable[T]:
     say how far it is, if it takes longer than a moment."""
     console = _console()
     if _is_animated(console):
-        return rich.progress.track(sequence, what, console=console, transient=True)
+        return _drawn(sequence, what, console)
     return _tracked(sequence, what)
+
+
+def _drawn(sequence: Sequence[T], what: str, console: Console) -> Iterator[T]:
+    words = text.cut(text.sentence(what), max(console.width - LEAST - PERCENT, 1))
+    bar = min(max(console.width - len(words) - PERCENT, LEAST), WIDEST)
+    columns = _words(), rich.progress.BarColumn(bar), rich.progress.TaskProgressColumn()
+    with rich.progress.Progress(*columns, console=console, transient=True) as shown:
+        yield from shown.track(sequence, description=words)
+
+
+def _words() -> rich.progress.ProgressColumn:
+    return rich.progress.TextColumn("{task.description}", markup=False)
 
 
 def _tracked(sequence: Sequence[T], what: str) -> Iterator[T]:
@@ -216,12 +233,13 @@ class _Spinner:
         with self._lock:
             if self._is_over:
                 return
+            words = text.cut(self._what, max(self._console.width - CLOCK, 1))
             self._shown = rich.progress.Progress(
-                rich.progress.SpinnerColumn(), rich.progress.TextColumn(self._what, markup=False),
-                rich.progress.TimeElapsedColumn(), console=self._console, transient=True,
+                rich.progress.SpinnerColumn(), _words(), rich.progress.TimeElapsedColumn(),
+                console=self._console, transient=True,
                 redirect_stdout=False, redirect_stderr=True,
             )  # fmt: skip
-            self._shown.add_task(self._what, total=None)
+            self._shown.add_task(words, total=None)
             self._shown.start()
 
 
@@ -233,6 +251,11 @@ def _is_animated(console: Console) -> bool:
 def fail(sentence: str) -> None:
     """Prints an error, on one line, to standard error."""
     _say(Console(stderr=True), f"error: {sentence}", "red")
+
+
+def stopped() -> None:
+    """Says on standard error that the user has stopped the program."""
+    _say(Console(stderr=True), "Stopped.", "cyan")
 
 
 def for_terminal(

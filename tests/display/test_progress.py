@@ -469,6 +469,37 @@ def test_a_wait_is_told_in_lines_where_nothing_can_be_drawn_over(monkeypatch):
         assert {*lines} == {"Reading [red]things[/red] ..."}
 
 
+@pytest.mark.parametrize("width", [20, 40, 80, 160])
+def test_a_narrow_terminal_cuts_the_words_of_a_wait_but_not_its_motion(width, monkeypatch):
+    what = "drawing, converting and generating models of a space"
+    monkeypatch.setattr(progress, "MOMENT", 0.0)
+    console = terminal(width)
+    monkeypatch.setattr(progress, "_console", lambda: console)
+    with progress.waiting(what):
+        while "0:00" not in console.file.getvalue():
+            time.sleep(0.01)
+    assert [*progress.track(range(2), what)] == [0, 1]
+    said = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", console.file.getvalue())
+    lines = [line.rstrip() for line in re.split(r"[\r\n]", said) if line.strip()]
+    assert all(len(line) <= width for line in lines)
+    assert any(re.fullmatch(r". drawing.* 0:00:0\d", line) for line in lines)
+    assert any(re.fullmatch(r"drawing.* .{4,} +100%", line) for line in lines)
+    assert all(("…" in line) is (width < 60) for line in lines)
+
+
+def test_a_line_with_a_path_is_never_broken(monkeypatch):
+    path = f"/a/path/{'with spaces and 漢字 ' * 8}/weights.safetensors"
+    for console in (terminal(40), Console(file=io.StringIO(), width=40)):
+        monkeypatch.setattr(progress, "_console", lambda console=console: console)
+        progress.show(Text(path, no_wrap=True), Text("next"))
+        assert console.file.getvalue().splitlines() == [path, "next"]
+
+
+def test_who_stops_the_program_is_told_so_apart_from_results(capsys):
+    progress.stopped()
+    assert capsys.readouterr() == ("", "Stopped.\n")
+
+
 def test_a_wait_leaves_nothing_on_a_terminal(monkeypatch):
     said = waited(terminal(), monkeypatch)
     assert "reading [red]things[/red]" in re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", said)
