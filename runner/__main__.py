@@ -7,10 +7,13 @@ import io
 import math
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 try:
@@ -116,6 +119,28 @@ def _wrapping_help() -> Iterator[None]:
         progress.show_wrapped(said.getvalue())
 
 
+@contextlib.contextmanager
+def _noting_stops() -> Iterator[list[int]]:
+    """Yields a list of the Ctrl-C so far: a library that one interrupts may turn it into an error
+    of its own, such as numpy when it is imported."""
+    stops: list[int] = []
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or (
+        threading.current_thread() is not threading.main_thread()
+    ):
+        yield stops
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stops.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield stops
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
     gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
@@ -126,6 +151,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sweep.set(None)
     age = silence.age()
     progress.spoken.end(ago=age if age < YOUNG else 0.0)
+    with _noting_stops() as stops:
+        _run(stops)
+    sys.exit(exit_code.get())
+
+
+def _run(stops: Sequence[int]) -> None:
+    """Runs the program; exits if it is stopped, or fails as a whole."""
     try:
         _check_flags()
         compose.check_folders(sys.argv[1:])
@@ -142,6 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        if stops:
+            progress.stopped()
+            sys.exit(130)
         known = as_config_error(error, sys.argv[1:])
         if wants_traceback or known is None:
             raise
@@ -150,7 +185,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     finally:
         if written := hydra_folder.get():
             written.leave_no_trace()
-    sys.exit(exit_code.get())
 
 
 if __name__ == "__main__":

@@ -461,6 +461,19 @@ def test_who_stops_a_task_gets_one_line(here, monkeypatch):
     assert not [*here.iterdir()]
 
 
+def test_a_stop_that_a_library_takes_for_an_error_is_a_stop(here, monkeypatch):
+    def swallowed(*_):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ImportError("cannot load module more than once per process")
+
+    monkeypatch.setattr(program.launch, "execute", swallowed)
+    done = inside("task=list", monkeypatch=monkeypatch)
+    assert (done.code, done.out, done.err.splitlines()[-1]) == (130, "", "Stopped.")
+    assert "Traceback" not in done.err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_who_stops_the_program_while_it_is_loaded_gets_one_line(here):
     code = """
 import runpy, sys

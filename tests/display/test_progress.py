@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import records
 import rich
+import rich.jupyter
 from rich.console import Console
 from rich.text import Text
 
@@ -467,6 +468,24 @@ def test_a_wait_is_told_in_lines_where_nothing_can_be_drawn_over(monkeypatch):
     for console in (Console(file=io.StringIO()), dumb):
         lines = waited(console, monkeypatch).splitlines()
         assert {*lines} == {"Reading [red]things[/red] ..."}
+
+
+def test_a_notebook_is_told_in_its_own_output_and_nothing_is_drawn(tmp_path, monkeypatch, capsys):
+    cell: list[str] = []
+    monkeypatch.setattr(rich.jupyter, "display", lambda segments, text: cell.append(text))
+    monkeypatch.setattr(progress, "LONG_MOMENT", 0.0)
+    monkeypatch.setattr(rich, "_console", Console(force_jupyter=True, color_system=None))
+    with progress.waiting("loading"):
+        while not cell:
+            time.sleep(0.01)
+    assert {line.strip() for line in cell} == {"Loading ..."}
+    assert [*progress.track(range(2), "counting")] == [0, 1]
+    path = f"/{'long/' * 60}run.db"
+    progress.show(Text(path, no_wrap=True))
+    assert cell[-1].strip() == path
+    shown = progress.for_terminal(settings(), GOALS, tmp_path, plain=False)
+    assert isinstance(shown, Lines)
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 160])
