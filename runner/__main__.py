@@ -16,21 +16,24 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-try:
-    import hydra
-    from hydra._internal.utils import get_args_parser
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-    from omegaconf import DictConfig, OmegaConf
+from runner.display import silence
 
-    from runner import launch
-    from runner.config import compose
-    from runner.config.composition_errors import as_config_error
-    from runner.config.hydra_folder import hydra_folder
-    from runner.config.hydra_guard import guarded
-    from runner.config.settings import conf_folder
-    from runner.display import progress, silence
-    from runner.errors import ConfigError, Interrupted, RunFailed, RunnerError
+try:
+    with silence.loading():
+        import hydra
+        from hydra._internal.utils import get_args_parser
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+        from omegaconf import DictConfig, OmegaConf
+
+        from runner import launch
+        from runner.config import compose
+        from runner.config.composition_errors import as_config_error
+        from runner.config.hydra_folder import hydra_folder
+        from runner.config.hydra_guard import guarded
+        from runner.config.settings import conf_folder
+        from runner.display import progress
+        from runner.errors import ConfigError, Interrupted, RunFailed, RunnerError
 except KeyboardInterrupt:  # all this takes a moment
     sys.stderr.write("Stopped.\n")
     sys.exit(130)
@@ -40,7 +43,6 @@ exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
 sweep: ContextVar[Path | None] = ContextVar("sweep", default=None)  # the folder of its members
 ALTERNATIVES = ("run", "multirun", "cfg", "info", "shell_completion")
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-YOUNG = 30.0  # seconds; a process that is older did something else before
 SELDOM = 100  # collections of young objects before one of all; imports make many, and no garbage
 
 
@@ -149,8 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     hydra_folder.set(None)
     sweep.set(None)
-    age = silence.age()
-    progress.spoken.end(ago=age if age < YOUNG else 0.0)
+    if not silence.young(silence.age()):
+        silence.spoken.end()
     with _noting_stops() as stops:
         _run(stops)
     sys.exit(exit_code.get())

@@ -21,7 +21,7 @@ from runner.config.composition_errors import as_config_error, of_file
 from runner.config.instantiate import build
 from runner.config.settings import Settings, differences, settings_from
 from runner.config.targets import locate
-from runner.display import progress
+from runner.display import progress, silence
 from runner.errors import ConfigError, RunFailed, RunnerError, SampleError, as_yaml
 from runner.goals import Goals
 from runner.resume import folder_of, resume_override
@@ -249,7 +249,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
     from runner.results import Run
 
     register_resolvers()
-    progress.spoken.end()  # what happened before is none of a user's waiting
+    silence.spoken.end()  # what happened before is none of a user's waiting
     given = list(overrides)
     try:
         check_folders(given)

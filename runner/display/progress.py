@@ -41,7 +41,6 @@ from runner.goals import Goals
 from runner.trial import Trial
 
 T = TypeVar("T")
-spoken = silence.Silence()
 REFRESH = 5  # frames per second
 MOMENT = 0.2  # seconds after which a terminal shows a wait
 LONG_MOMENT = silence.MOMENT  # seconds of silence after which a line tells of it elsewhere
@@ -106,13 +105,13 @@ def show(*what: RenderableType) -> None:
             for line in console.render_lines(item, options, pad=False):
                 words = "".join(segment.text for segment in line).rstrip()
                 console.print(Text(words), soft_wrap=True)
-    spoken.end()
+    silence.spoken.end()
 
 
 def show_lines(lines: str) -> None:
     """Prints text without wrapping its lines; for source, for example."""
     _console().print(Text(lines), soft_wrap=True)
-    spoken.end()
+    silence.spoken.end()
 
 
 def show_wrapped(lines: str) -> None:
@@ -187,7 +186,7 @@ class _HeartbeatLines:
         self._console = console
         self._what = f"{what[:1].upper()}{what[1:]}"
         self._how_far = how_far
-        self._heartbeat = silence.Heartbeat(spoken, self._tell, LONG_MOMENT)
+        self._heartbeat = silence.Heartbeat(silence.spoken, self._tell, LONG_MOMENT)
 
     def end(self) -> None:
         """Tells nothing more. May be called twice."""
@@ -292,7 +291,7 @@ def _say(console: Console, sentence: str, style: str = "") -> None:
     line = text.sentence(sentence)
     whole = not console.is_terminal or max(map(len, line.split()), default=0) > console.width
     console.print(Text(line), style=style, soft_wrap=whole)
-    spoken.end()
+    silence.spoken.end()
 
 
 class _Visible(Progress):

@@ -1,23 +1,26 @@
 """How long nothing was said, and lines that say meanwhile what goes on. No rich."""
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import final
 
 MOMENT = 1.5  # seconds of silence after which a line says what goes on
 OFTEN = 60.0  # seconds of a wait after which lines become rare, since it is known to last
 SELDOM = 60.0  # seconds between these
+YOUNG = 30.0  # seconds; a process that is older did something else before it came here
 
 
 @final
 class Silence:
     """When something was said last, by any part of the program. Safe for threads."""
 
-    def __init__(self) -> None:
-        self._since = time.monotonic()
+    def __init__(self, ago: float = 0.0) -> None:
+        self.end(ago)
 
     @property
     def seconds(self) -> float:
@@ -66,6 +69,32 @@ class Heartbeat:
         return max((self._moment if lasts < OFTEN else SELDOM) - self._silence.seconds, 0.0)
 
 
+@contextmanager
+def loading() -> Iterator[None]:
+    """Says while the rest of the program is imported that it is, if this takes longer than usual; a
+    terminal that can be drawn over keeps no trace of it."""
+    keeps = not sys.stdout.isatty() or os.environ.get("TERM") in (None, "dumb", "unknown")
+    said: list[float] = []
+
+    def say(seconds: float) -> None:
+        said.append(seconds)
+        sys.stderr.write("Loading ...\n" if keeps else "\rLoading ...")
+        sys.stderr.flush()
+
+    heartbeat = Heartbeat(spoken, say)
+    try:
+        yield
+    finally:
+        heartbeat.stop()
+        if said and not keeps:
+            sys.stderr.write("\r\x1b[K")
+
+
+def young(seconds: float) -> float:
+    """Returns the age of a process, 0 if it is so old that it did something else before."""
+    return seconds if seconds < YOUNG else 0.0
+
+
 def age() -> float:
     """Returns for how many seconds this process has existed."""
     try:
@@ -74,3 +103,6 @@ def age() -> float:
         return max(time.clock_gettime(time.CLOCK_BOOTTIME) - born, 0.0)
     except (AttributeError, IndexError, OSError, ValueError):  # no Linux
         return time.process_time()
+
+
+spoken = Silence(young(age()))

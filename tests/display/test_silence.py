@@ -1,6 +1,8 @@
 """Lines fill silences, and only silences; what they say is timed by a clock of the test's own."""
 
 import os
+import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -72,6 +74,34 @@ def test_lines_of_a_long_wait_are_rare(monkeypatch):
     assert not said
     quiet.end(ago=2 * silence.SELDOM)
     told(1, 0.0, quiet)
+
+
+@pytest.mark.parametrize(("terminal", "term", "said"), [
+    (False, "xterm", r"(Loading \.\.\.\n)+"), (True, "dumb", r"(Loading \.\.\.\n)+"),
+    (True, "xterm", r"(\rLoading \.\.\.)+\r\x1b\[K"),
+])  # fmt: skip
+def test_imports_that_take_long_are_told(terminal, term, said, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    monkeypatch.setattr(silence, "spoken", Silence(ago=1000.0))
+    told = ""
+    with silence.loading():
+        while not told:
+            time.sleep(0.01)
+            told = capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert out == "" and re.fullmatch(said, told + err)
+
+
+def test_imports_that_are_quick_are_not_told(monkeypatch, capsys):
+    monkeypatch.setattr(silence, "spoken", Silence(ago=-1000.0))
+    with silence.loading():
+        time.sleep(0.02)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_process_that_did_something_else_before_has_no_age():
+    assert silence.young(1.5) == 1.5 and silence.young(silence.YOUNG) == 0.0
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="not Linux")
