@@ -7,26 +7,36 @@ import io
 import math
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from runner.display import silence
 
-from runner import launch
-from runner.config import compose
-from runner.config.composition_errors import as_config_error
-from runner.config.hydra_folder import hydra_folder
-from runner.config.hydra_guard import guarded
-from runner.config.settings import conf_folder
-from runner.display import progress
-from runner.errors import ConfigError, RunFailed, RunnerError
+try:
+    with silence.loading():
+        import hydra
+        from hydra._internal.utils import get_args_parser
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+        from omegaconf import DictConfig, OmegaConf
+
+        from runner import launch
+        from runner.config import compose
+        from runner.config.composition_errors import as_config_error
+        from runner.config.hydra_folder import hydra_folder
+        from runner.config.hydra_guard import guarded
+        from runner.config.settings import conf_folder
+        from runner.display import progress
+        from runner.errors import ConfigError, Interrupted, RunFailed, RunnerError
+except KeyboardInterrupt:  # all this takes a moment
+    sys.stderr.write("Stopped.\n")
+    sys.exit(130)
 
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
@@ -111,6 +121,28 @@ def _wrapping_help() -> Iterator[None]:
         progress.show_wrapped(said.getvalue())
 
 
+@contextlib.contextmanager
+def _noting_stops() -> Iterator[list[int]]:
+    """Yields a list of the Ctrl-C so far: a library that one interrupts may turn it into an error
+    of its own, such as numpy when it is imported."""
+    stops: list[int] = []
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or (
+        threading.current_thread() is not threading.main_thread()
+    ):
+        yield stops
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stops.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield stops
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
     gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
@@ -119,6 +151,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     hydra_folder.set(None)
     sweep.set(None)
+    if not silence.young(silence.age()):
+        silence.spoken.end()
+    with _noting_stops() as stops:
+        _run(stops)
+    sys.exit(exit_code.get())
+
+
+def _run(stops: Sequence[int]) -> None:
+    """Runs the program; exits if it is stopped, or fails as a whole."""
     try:
         _check_flags()
         compose.check_folders(sys.argv[1:])
@@ -126,12 +167,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             app()
         if folder := sweep.get():
             _show_sweep(folder)
-    except KeyboardInterrupt as stop:
-        sys.exit(getattr(stop, "exit_code", 130))
+    except Interrupted as stop:  # a search, which has told it
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        progress.stopped()
+        sys.exit(130)
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        if stops:
+            progress.stopped()
+            sys.exit(130)
         known = as_config_error(error, sys.argv[1:])
         if wants_traceback or known is None:
             raise
@@ -140,7 +187,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     finally:
         if written := hydra_folder.get():
             written.leave_no_trace()
-    sys.exit(exit_code.get())
 
 
 if __name__ == "__main__":

@@ -21,14 +21,14 @@ from runner.config.composition_errors import as_config_error, of_file
 from runner.config.instantiate import build
 from runner.config.settings import Settings, differences, settings_from
 from runner.config.targets import locate
-from runner.display import progress
+from runner.display import progress, silence
 from runner.errors import ConfigError, RunFailed, RunnerError, SampleError, as_yaml
 from runner.goals import Goals
 from runner.resume import folder_of, resume_override
 from runner.run_folder import check_links
 from runner.space.choice import BadCandidates
 from runner.space.space import search_space
-from runner.store import RECORD, Record, delete_unbegun, has_events, read
+from runner.store import RECORD, Record, delete_unbegun, has_events, read, read_config
 from runner.tasks.task import Task
 from runner.trust import RecordedConfig
 
@@ -109,9 +109,11 @@ def _settings(config: DictConfig, overrides: list[str], folder: Path) -> tuple[S
 
 
 def _run_task(settings: Settings, folder: Path) -> float | None:
-    if _task_class(settings).uses is not None and settings.resume is not None:
-        raise ConfigError("resume continues a search; name the run of this task by run=FOLDER.")
-    task: Task = build(settings.task, settings.trust)
+    with progress.waiting("loading"):  # most tasks import torch
+        kind = _task_class(settings)
+        if kind.uses is not None and settings.resume is not None:
+            raise ConfigError("resume continues a search; name the run of this task by run=FOLDER.")
+        task: Task = build(settings.task, settings.trust)
     try:
         value: float | None = task.run(settings, folder)
     except BadCandidates as error:
@@ -145,8 +147,7 @@ def _with_key(error: BadCandidates, settings: Settings) -> ConfigError:
 
 def _task_class(settings: Settings) -> type[Task]:
     """Returns the class of the task, whose node is checked. Raises ConfigError."""
-    with progress.waiting("loading", in_lines=False):  # most tasks import torch
-        found: type[Task] = locate(settings.task["_target_"], settings.trust, "task")
+    found: type[Task] = locate(settings.task["_target_"], settings.trust, "task")
     taken = signature(found) or {}
     for short, whole in OF_TASK.items():
         key = whole.partition(".")[2]
@@ -182,7 +183,7 @@ def _of_run(config: DictConfig, overrides: list[str]) -> Settings:
     """Returns the settings of the run that a task is about, with overrides applied. Raises
     ConfigError if somebody else made the run and what it needs is not trusted now."""
     folder = folder_of("run", config.task.run)
-    before = RecordedConfig.of(read(folder), folder)
+    before = RecordedConfig.of(read_config(folder), folder)
     merged = changed(before.plain(), config, overrides)
     merged["task"] = config.task
     plain: Any = OmegaConf.to_container(merged)
@@ -248,6 +249,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
     from runner.results import Run
 
     register_resolvers()
+    silence.spoken.end()  # what happened before is none of a user's waiting
     given = list(overrides)
     try:
         check_folders(given)

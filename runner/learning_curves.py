@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 from runner.events import Event
-from runner.store import recorded_events
+from runner.store import recorded_events, trial_events
 from runner.trial import Metrics
 
 
@@ -44,8 +44,9 @@ def learning_curves(
     folder: Path, trials: Collection[int] | None = None
 ) -> dict[int, list[CurvePoint]]:
     """Returns the reports of trials in a record, see `LearningCurves`. Only reads, also while the
-    run goes on. Raises like `runner.store.read`."""
+    run goes on; of some trials, only what is recorded of them. Raises like `runner.store.read`."""
     curves = LearningCurves(trials)
-    for event in recorded_events(folder):
+    events = recorded_events(folder) if trials is None else trial_events(folder, trials)
+    for event in events:
         curves.see(event)
     return curves.found

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, final
@@ -12,7 +13,7 @@ from runner.goals import Goals, Objective
 from runner.model_header import heading
 from runner.ranking import curve, front, top
 from runner.space.sample import Sample
-from runner.store import Record, read
+from runner.store import Record, last_event, read
 from runner.trial import MODEL, WEIGHTS, Gain, Job, Trial, trial_folder
 from runner.trust import RecordedConfig
 
@@ -26,7 +27,8 @@ Formatter = Literal["dict", "code", "instance"]
 
 @final
 class Run:
-    """A run, read from its folder. It may still be running; each access reads the current state."""
+    """A run, read from its folder. It may still be running; each access gives the current state,
+    and reads the record again only if something was added to it."""
 
     def __init__(self, folder: Path | str, trust: Sequence[str] = ()) -> None:
         """Reads the folder; imports and runs nothing that it names. `trust` are import prefixes
@@ -34,7 +36,8 @@ class Run:
         if the folder contains no run, and RunFailed if its record cannot be used."""
         _check_trust(trust)
         self.folder = Path(folder).resolve()
-        self._recorded = RecordedConfig.of(read(self.folder), self.folder, trust)
+        record = self._read_again()
+        self._recorded = RecordedConfig.of(record, self.folder, trust)
         self.settings = self._recorded.settings
 
     @property
@@ -50,7 +53,16 @@ class Run:
     @property
     def record(self) -> Record:
         """All that is recorded, read at once."""
-        return read(self.folder, self.goals)
+        if last_event(self.folder) != self._last or self._record.goals != self.goals:
+            self._read_again(self.goals)
+        return replace(self._record, trials=[*self._record.trials], gains=[*self._record.gains])
+
+    def _read_again(self, goals: Goals | None = None) -> Record:
+        """Reads the record and keeps it, with the event that was the last one before."""
+        last = last_event(self.folder)
+        self._record = read(self.folder, goals)
+        self._last = last
+        return self._record
 
     @property
     def trials(self) -> list[Trial]:

@@ -40,7 +40,9 @@ def searched(settings: Settings) -> str:
     """Names what a run searched, and how."""
     engine = text.name(settings.engine).removesuffix("Engine").lower()
     if str(settings.task["_target_"]).endswith(".Retrain"):
-        which = "a sample" if settings.task.get("sample") else f"trial {settings.task.get('trial')}"
+        trial = settings.task.get("trial")
+        which = f"trial {'best' if trial is None else str(trial).strip()}"
+        which = "a sample" if settings.task.get("sample") else which
         of = text.clean(f"{which} of {settings.task.get('run')}")
         return f"{text.name(settings.space)}, {of} trained again, engine {engine}"
     return f"{text.name(settings.space)} with {text.name(settings.strategy)}, engine {engine}"

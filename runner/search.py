@@ -156,6 +156,8 @@ def _stoppable(folder: Path) -> Iterator[None]:
         command = resume_command(text.near(folder))
         if has_events(folder):
             progress.note(f"Stopped; the record is complete. Continue with: {command}")
+        else:
+            progress.stopped()
         raise
     finally:
         for number, handler in before.items():

@@ -8,7 +8,8 @@ import socket
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, final
@@ -48,8 +49,11 @@ __all__ = [
     "Store",
     "delete_unbegun",
     "has_events",
+    "last_event",
     "read",
+    "read_config",
     "recorded_events",
+    "trial_events",
     "writer",
 ]
 log = logging.getLogger(__name__)
@@ -261,6 +265,7 @@ class Record:
     gains: list[Gain]  # of groups that were trained as one
     run: str = ""  # the random name of the run
     signature: str | None = None  # of the config
+    goals: Goals | None = None  # by which the trials are judged; None without trials
 
     @property
     def doubt(self) -> str:
@@ -288,12 +293,46 @@ def read(
         elif event.trial is not None and goals is not None:
             trials[event.trial] = apply(trials.get(event.trial), event, goals)
     if begun is None or latest is None:
-        raise ConfigError(
-            f"No run has begun in {str(folder)!r}: it was stopped before its first event. Start "
-            "it again as before; its folder can be used again, as hydra.run.dir."
-        )
+        raise _unbegun(folder)
     config, signature = latest.data["config"], latest.data.get("signature")
-    return Record(config, [*trials.values()], gains, begun.data.get("run", ""), signature)
+    run = begun.data.get("run", "")
+    return Record(config, [*trials.values()], gains, run, signature, goals)
+
+
+def read_config(folder: Path) -> Record:
+    """Reads only the config of a run, not its trials; whether the rest of the record is sound, only
+    `read` tells. Raises like it."""
+    events = [*_selected(folder, "kind in ('begun', 'resumed')")]
+    if not events or events[0].kind != "begun":
+        raise _unbegun(folder)
+    config, signature = events[-1].data["config"], events[-1].data.get("signature")
+    return Record(config, [], [], events[0].data.get("run", ""), signature)
+
+
+def trial_events(folder: Path, trials: Collection[int]) -> Iterator[Event]:
+    """Yields the events of some trials in order. They are validated, but not verified against the
+    chain of checksums, for which `read` takes all events. Raises like it."""
+    for number in sorted(trials):
+        yield from _selected(folder, "trial = ?", number)
+
+
+def last_event(folder: Path) -> tuple[int, int]:
+    """Returns the number and the checksum of the last event of a record: while they are the same,
+    so is the record, which is only appended to. (0, 0) without events. Raises RunFailed."""
+    if not (folder / RECORD).is_file():
+        return 0, 0
+    with connection_to_read(folder) as db, translated(folder):
+        if not has_table(db):
+            return 0, 0
+        row = db.execute("select id, checksum from events order by id desc limit 1").fetchone()
+        return row or (0, 0)
+
+
+def _unbegun(folder: Path) -> ConfigError:
+    return ConfigError(
+        f"No run has begun in {str(folder)!r}: it was stopped before its first event. Start "
+        "it again as before; its folder can be used again, as hydra.run.dir."
+    )
 
 
 def recorded_events(folder: Path) -> Iterator[Event]:
@@ -379,20 +418,41 @@ def _read(db: sqlite3.Connection, folder: Path) -> Iterator[tuple[Event, int]]:
             chain = _checksum(chain, *parts)
             if chain != checksum or id_ != place:
                 raise damaged(folder, f"event {place} does not match its checksum")
-            try:
+            with _explained(folder, place):
                 event = parse_event(*parts)
                 order.check(event)
-            except OtherVersion as odd:
-                raise RunFailed(
-                    f"{folder / RECORD} was written by another version of runner: {odd} (event "
-                    f"{place}). Continue with the runner that wrote it."
-                ) from odd
-            except OddEvent as odd:
-                raise RunFailed(
-                    f"{folder / RECORD} is not a record of this runner: in event {place}, {odd}. "
-                    "Nothing was changed."
-                ) from odd
             yield event, checksum
+
+
+def _selected(folder: Path, condition: str, *values: object) -> Iterator[Event]:
+    """Yields the events for which a condition holds, in order, each validated by itself alone."""
+    if not (folder / RECORD).is_file():
+        raise ConfigError(f"There is no run in {str(folder)!r}: it has no {RECORD}.")
+    with connection_to_read(folder) as db, translated(folder):
+        if not has_table(db):
+            return
+        query = f"select id, time, kind, trial, data from events where {condition} order by id"
+        for place, *parts in db.execute(query, values):
+            with _explained(folder, place):
+                event = parse_event(*parts)
+            yield event
+
+
+@contextmanager
+def _explained(folder: Path, place: int) -> Iterator[None]:
+    """Raises what is odd about an event as RunFailed."""
+    try:
+        yield
+    except OtherVersion as odd:
+        raise RunFailed(
+            f"{folder / RECORD} was written by another version of runner: {odd} (event "
+            f"{place}). Continue with the runner that wrote it."
+        ) from odd
+    except OddEvent as odd:
+        raise RunFailed(
+            f"{folder / RECORD} is not a record of this runner: in event {place}, {odd}. "
+            "Nothing was changed."
+        ) from odd
 
 
 def _checksum(before: int, *parts: object) -> int:

@@ -63,6 +63,7 @@ LAYERS = [
     ["graph.class_source", "graph.frontend.reading", "graph.interpreter"],
     ["graph.ir", "proxies"],
     ["config.instantiate", "config.python_source", "config.settings", "data", "display.format",
+     "display.silence",
      "measures", "model_header", "nn", "reported_metrics", "space.prior", "trial", "weights"],
     ["fidelity", "nn.recording"],
     ["config.data_sizes"],

@@ -40,6 +40,7 @@ STRATEGIES = {
     "tpe": ["strategy=tpe", "strategy.sampler.n_startup_trials=4"],
     "random, asha": ["strategy=random", "stopper=asha", "evaluator.epochs=4"],
 }
+WAITS = re.compile(r"^\w.* \.\.\.( \d+ s)?( \(.*\))?\n", re.MULTILINE)  # of a busy machine
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f\x9b]")  # what only a terminal understands
 
 
@@ -53,8 +54,8 @@ def call(*arguments: str, cwd: Path, **more: str) -> SimpleNamespace:
     """Run the program, its output going to pipes."""
     done = subprocess.run([sys.executable, "-m", "runner", *arguments], cwd=cwd, timeout=LONG,
                           env=environment(**more), capture_output=True)  # fmt: skip
-    return SimpleNamespace(code=done.returncode, raw=done.stdout,
-                           out=done.stdout.decode(), err=done.stderr.decode())  # fmt: skip
+    err = re.sub(WAITS, "", done.stderr.decode())
+    return SimpleNamespace(code=done.returncode, raw=done.stdout, out=done.stdout.decode(), err=err)
 
 
 def inside(*arguments: str, monkeypatch) -> SimpleNamespace:
@@ -448,6 +449,45 @@ def test_the_first_stop_ends_in_good_order_and_the_run_goes_on_as_it_would_have(
     assert 0 < sum(not trial.running for trial in read(folder).trials) < 8
     finish(folder, monkeypatch)
     assert history(folder) == whole("random")
+
+
+def test_who_stops_a_task_gets_one_line(here, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program.launch, "execute", stop)
+    done = inside("task=list", monkeypatch=monkeypatch)
+    assert (done.code, done.out, done.err) == (130, "", "Stopped.\n")
+    assert not [*here.iterdir()]
+
+
+def test_a_stop_that_a_library_takes_for_an_error_is_a_stop(here, monkeypatch):
+    def swallowed(*_):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ImportError("cannot load module more than once per process")
+
+    monkeypatch.setattr(program.launch, "execute", swallowed)
+    done = inside("task=list", monkeypatch=monkeypatch)
+    assert (done.code, done.out, done.err.splitlines()[-1]) == (130, "", "Stopped.")
+    assert "Traceback" not in done.err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_who_stops_the_program_while_it_is_loaded_gets_one_line(here):
+    code = """
+import runpy, sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stop())
+runpy.run_module("runner", run_name="__main__", alter_sys=True)
+"""
+    for name in ("hydra", "pydantic", "runner.goals"):
+        done = subprocess.run([sys.executable, "-c", code, name], cwd=here, timeout=LONG,
+                              env=environment(), capture_output=True, text=True)  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
 
 
 def test_the_second_stop_kills_at_once(here):

@@ -8,13 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import records
 import torch
 from hostile import LABELS, STRINGS
 
 import runner
+from runner import results
 from runner.config.instantiate import build
 from runner.errors import ConfigError, RunnerError
-from runner.trial import WEIGHTS
+from runner.goals import Goals, Objective
+from runner.store import Store, read
+from runner.trial import WEIGHTS, Proposal
 
 MLP = ["space=mlp", "strategy=random", "evaluator.epochs=1", "budget.trials=4", "export.top=2",
        "export.keep_weights=3", "training=inline", "training.device=cpu"]  # fmt: skip
@@ -52,6 +56,21 @@ def test_a_run_knows_its_trials_and_its_best(found):
     assert scores == sorted(scores, reverse=True) and found.best == found.top(1)[0]
     assert found.best.metrics["val/accuracy"] == scores[0] > 0.5
     assert found.objective.metric == "val/accuracy" and found.settings.budget.trials == 4
+
+
+def test_a_record_is_read_once_until_something_is_added(tmp_path, monkeypatch):
+    reads = []
+    monkeypatch.setattr(results, "read", lambda *given: reads.append(1) or read(*given))
+    goals = Goals((Objective("val/accuracy", "max"),))
+    with Store(records.write(tmp_path / "run", *records.WHOLE), goals) as store:
+        assert [*store.replay()]
+        run = runner.load(store.folder)
+        assert run.best == run.top(1)[0] == run.trial("best") == run.trials[0]
+        assert run.front == run.trials and run.gains == [] and len(reads) == 1
+        run.trials.clear()  # a list of the caller's own
+        store.propose(Proposal(records.SAMPLE), seed=3, key="3", duplicate_of=None)
+        assert [trial.number for trial in run.trials] == [0, 1]
+        assert len(run.trials) == 2 and len(reads) == 2
 
 
 def test_a_loaded_run_is_the_run(found):

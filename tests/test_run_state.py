@@ -62,3 +62,6 @@ def test_what_was_searched_is_named():
             "sample": None, "start": "scratch"}  # fmt: skip
     again = SETTINGS.model_copy(update={"task": task})
     assert searched(again) == "Net, trial 3 of outputs/a trained again, engine py"
+    for word, said in ((None, "best"), ("best", "best"), (" best ", "best"), (0, "0")):
+        best = again.model_copy(update={"task": {**again.task, "trial": word}})
+        assert searched(best) == f"Net, trial {said} of outputs/a trained again, engine py"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runner.errors import ConfigError, RunFailed
 from runner.goals import Goals, Objective
-from runner.store import RECORD, Store, read
+from runner.store import RECORD, Store, last_event, read, read_config, trial_events
 from runner.trial import Proposal, State
 
 GOALS = Goals((Objective("acc", "max"),))
@@ -112,6 +112,47 @@ def test_readers_do_not_disturb_the_writer(folder):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"no run in .*it has no run\.db"):
         read(tmp_path)
+
+
+def test_a_config_is_read_without_the_trials(folder):
+    whole, config = read(folder), read_config(folder)
+    assert (config.config, config.run, config.signature) == (
+        whole.config, whole.run, whole.signature)  # fmt: skip
+    assert whole.trials and not config.trials
+
+
+def test_the_config_of_a_resumed_run_is_the_latest(folder):
+    with Store(folder, GOALS) as store:
+        store.resume(CONFIG | {"seed": 5})
+        assert [*store.replay()]
+    assert read_config(folder).config == read(folder).config == CONFIG | {"seed": 5}
+
+
+def test_a_config_is_missing_in_a_folder_without_a_run(tmp_path):
+    with pytest.raises(ConfigError, match=r"no run\.db"):
+        read_config(tmp_path)
+    with Store(tmp_path, GOALS):
+        pass
+    with pytest.raises(ConfigError, match="No run has begun"):
+        read_config(tmp_path)
+
+
+def test_the_events_of_some_trials_are_those_of_the_record(folder):
+    events: list = []
+    read(folder, see=events.append)
+    for trials in ([], [1], [0, 2], [7]):
+        expected = sorted((e for e in events if e.trial in trials), key=lambda e: e.trial)
+        assert [*trial_events(folder, trials)] == expected
+
+
+def test_the_last_event_tells_whether_a_record_has_grown(folder, tmp_path_factory):
+    assert last_event(tmp_path_factory.mktemp("empty")) == (0, 0)
+    before = last_event(folder)
+    assert last_event(folder) == before and before[0] > 1
+    with Store(folder, GOALS) as store:
+        assert [*store.replay()] and last_event(folder) == before
+        store.record(2, "metrics", {"acc": 0.9})
+        assert last_event(folder) != before  # while it is being written, too
 
 
 def test_a_changed_event_is_noticed(folder):

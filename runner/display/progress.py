@@ -22,6 +22,7 @@ from rich.text import Text
 
 from runner.config.settings import Settings
 from runner.display import format as text
+from runner.display import silence
 from runner.display.counts import (
     Tally,
     best_line,
@@ -41,9 +42,13 @@ from runner.trial import Trial
 
 T = TypeVar("T")
 REFRESH = 5  # frames per second
-MOMENT, LONG_MOMENT = 0.2, 2.0  # seconds after which a wait is shown, or told in a line
+MOMENT = 0.2  # seconds after which a terminal shows a wait
+LONG_MOMENT = silence.MOMENT  # seconds of silence after which a line tells of it elsewhere
+LATER = 2.0  # seconds of a wait from which on a line says how long it has taken
 QUIET = 60.0  # seconds without output before a progress line is printed
 MARGIN = 3  # columns left free on the right, where the terminal prints ^C
+LEAST, WIDEST = 4, 20  # columns of a bar, by the room there is
+PERCENT, CLOCK = 6, 11  # columns of what else is drawn beside a bar, and beside a spinner
 ROOM = 20  # columns from which on the beginning of a sample says something
 NARROW = 60  # columns of a terminal below which words are omitted
 
@@ -87,21 +92,26 @@ class Silent(Progress):
 
 
 def show(*what: RenderableType) -> None:
-    """Prints tables and texts; without cutting or wrapping lines if the output is no terminal."""
+    """Prints tables and texts; without cutting or wrapping lines if the output is no terminal, and
+    none of a `Text` that says `no_wrap`, such as one with a path, on any output."""
     console = _console()
     for item in what:
-        if console.is_terminal or console.is_jupyter:
+        if isinstance(item, Text) and item.no_wrap:
+            console.print(item, soft_wrap=True)
+        elif console.is_terminal or console.is_jupyter:
             console.print(item)
         else:
             options = console.options.update(width=text.UNBOUNDED)
             for line in console.render_lines(item, options, pad=False):
                 words = "".join(segment.text for segment in line).rstrip()
                 console.print(Text(words), soft_wrap=True)
+    silence.spoken.end()
 
 
 def show_lines(lines: str) -> None:
     """Prints text without wrapping its lines; for source, for example."""
     _console().print(Text(lines), soft_wrap=True)
+    silence.spoken.end()
 
 
 def show_wrapped(lines: str) -> None:
@@ -125,15 +135,14 @@ def note(sentence: str) -> None:
 
 
 @contextmanager
-def waiting(what: str, *, in_lines: bool = True) -> Iterator[Callable[[], None]]:
-    """Shows that a block runs, if it takes longer than a moment: on a terminal for how long, and
-    elsewhere in one line, or not at all without `in_lines`. Yields what ends this before the block
-    ends."""
+def waiting(what: str, how_far: Callable[[], str] = lambda: "") -> Iterator[Callable[[], None]]:
+    """Shows that a block runs: on a terminal for how long, if it takes longer than a moment, and
+    elsewhere in lines on standard error, whenever nothing was said for a moment. Yields what ends
+    this before the block ends. `how_far` tells, from another thread, what there is to tell in a
+    line."""
     console = _console()
-    if not (in_lines or _is_animated(console)):
-        yield lambda: None
-        return
-    wait = _Wait(console, text.sentence(what))
+    begin = _Spinner if _is_animated(console) else _HeartbeatLines
+    wait = begin(console, text.sentence(what), how_far)
     try:
         yield wait.end
     finally:
@@ -141,31 +150,72 @@ def waiting(what: str, *, in_lines: bool = True) -> Iterator[Callable[[], None]]
 
 
 def track(sequence: Sequence[T], what: str) -> Iterable[T]:
-    """Iterates over a sequence, with a transient progress bar on a terminal; elsewhere, one line
-    says what takes longer than a moment."""
+    """Iterates over a sequence, with a transient progress bar on a terminal; elsewhere, lines
+    say how far it is, if it takes longer than a moment."""
     console = _console()
     if _is_animated(console):
-        return rich.progress.track(sequence, what, console=console, transient=True)
+        return _drawn(sequence, what, console)
     return _tracked(sequence, what)
 
 
+def _drawn(sequence: Sequence[T], what: str, console: Console) -> Iterator[T]:
+    words = text.cut(text.sentence(what), max(console.width - LEAST - PERCENT, 1))
+    bar = min(max(console.width - len(words) - PERCENT, LEAST), WIDEST)
+    columns = _words(), rich.progress.BarColumn(bar), rich.progress.TaskProgressColumn()
+    with rich.progress.Progress(*columns, console=console, transient=True) as shown:
+        yield from shown.track(sequence, description=words)
+
+
+def _words() -> rich.progress.ProgressColumn:
+    return rich.progress.TextColumn("{task.description}", markup=False)
+
+
 def _tracked(sequence: Sequence[T], what: str) -> Iterator[T]:
-    with waiting(what):
-        yield from sequence
+    done = 0
+    with waiting(what, lambda: f"{done}/{len(sequence)}"):
+        for item in sequence:
+            yield item
+            done += 1
 
 
 @final
-class _Wait:
-    """A wait that is shown once it has taken a moment."""
+class _HeartbeatLines:
+    """A wait that is told in lines."""
 
-    def __init__(self, console: Console, what: str) -> None:
+    def __init__(self, console: Console, what: str, how_far: Callable[[], str]) -> None:
+        self._console = console
+        self._what = f"{what[:1].upper()}{what[1:]}"
+        self._how_far = how_far
+        self._heartbeat = silence.Heartbeat(silence.spoken, self._tell, LONG_MOMENT)
+
+    def end(self) -> None:
+        """Tells nothing more. May be called twice."""
+        self._heartbeat.stop()
+
+    def _tell(self, seconds: float) -> None:
+        took = f" {seconds:.0f} s" if seconds >= LATER else ""
+        far = self._how_far()
+        _say(_aside(self._console), f"{self._what} ...{took}{far and f' ({far})'}")
+
+
+def _aside(console: Console) -> Console:
+    """Returns a console for what is no result: standard error, unless the output was redirected
+    from within the program, or is a notebook's."""
+    is_usual = console.file is sys.stdout and not console.is_jupyter
+    return Console(stderr=True) if is_usual else console
+
+
+@final
+class _Spinner:
+    """A wait that is drawn once it has taken a moment."""
+
+    def __init__(self, console: Console, what: str, _: Callable[[], str]) -> None:
         self._console = console
         self._what = what
         self._lock = threading.Lock()
         self._is_over = False
         self._shown: rich.progress.Progress | None = None
-        moment = MOMENT if _is_animated(console) else LONG_MOMENT
-        self._timer = threading.Timer(moment, self._show)
+        self._timer = threading.Timer(MOMENT, self._show)
         self._timer.daemon = True
         self._timer.start()
 
@@ -182,15 +232,13 @@ class _Wait:
         with self._lock:
             if self._is_over:
                 return
-            if not _is_animated(self._console):
-                _say(self._console, f"{self._what[:1].upper()}{self._what[1:]} ...")
-                return
+            words = text.cut(self._what, max(self._console.width - CLOCK, 1))
             self._shown = rich.progress.Progress(
-                rich.progress.SpinnerColumn(), rich.progress.TextColumn(self._what, markup=False),
-                rich.progress.TimeElapsedColumn(), console=self._console, transient=True,
+                rich.progress.SpinnerColumn(), _words(), rich.progress.TimeElapsedColumn(),
+                console=self._console, transient=True,
                 redirect_stdout=False, redirect_stderr=True,
             )  # fmt: skip
-            self._shown.add_task(self._what, total=None)
+            self._shown.add_task(words, total=None)
             self._shown.start()
 
 
@@ -202,6 +250,11 @@ def _is_animated(console: Console) -> bool:
 def fail(sentence: str) -> None:
     """Prints an error, on one line, to standard error."""
     _say(Console(stderr=True), f"error: {sentence}", "red")
+
+
+def stopped() -> None:
+    """Says on standard error that the user has stopped the program."""
+    _say(Console(stderr=True), "Stopped.", "cyan")
 
 
 def for_terminal(
@@ -219,8 +272,10 @@ def for_terminal(
     """
     console = _console()
     able = console.is_interactive and _is_animated(console)
-    chosen = Bars if able and console.file.isatty() and not plain else Lines
-    return chosen(console, settings, goals, folder, before)
+    if able and console.file.isatty() and not plain:
+        return Bars(console, settings, goals, folder, before)
+    beats = not (plain and console.is_terminal)
+    return Lines(console, settings, goals, folder, before, beats=beats)
 
 
 def _console() -> Console:
@@ -236,6 +291,7 @@ def _say(console: Console, sentence: str, style: str = "") -> None:
     line = text.sentence(sentence)
     whole = not console.is_terminal or max(map(len, line.split()), default=0) > console.width
     console.print(Text(line), style=style, soft_wrap=whole)
+    silence.spoken.end()
 
 
 class _Visible(Progress):
@@ -273,16 +329,39 @@ class _Visible(Progress):
 
 @final
 class Lines(_Visible):
-    """Plain lines: one per ended trial, and a progress line now and then."""
+    """Plain lines: one per ended trial, and a progress line now and then. With `beats`, lines on
+    standard error fill silences at the beginning."""
 
     _spoken = 0.0  # when the last progress line was printed
+
+    def __init__(
+        self,
+        console: Console,
+        settings: Settings,
+        goals: Goals,
+        folder: Path,
+        before: Callable[[], None] = lambda: None,
+        *,
+        beats: bool = False,
+    ) -> None:
+        super().__init__(console, settings, goals, folder, before)
+        self._lock = threading.Lock()  # lines that fill silences are made in another thread
+        self._beats = beats
+        self._wait: _HeartbeatLines | None = None
 
     def begin(self) -> None:
         super().begin()
         self._spoken = time.monotonic()
+        if self._beats:
+            self._wait = _HeartbeatLines(self._console, "searching", self._how_far)
+
+    def _how_far(self) -> str:
+        with self._lock:
+            return how_far_line(self._tally)
 
     def show(self, trial: Trial) -> None:
-        self._tally.take(trial)
+        with self._lock:
+            self._tally.take(trial)
         if not self._begun:
             return
         whole = not self._console.is_terminal
@@ -294,6 +373,8 @@ class Lines(_Visible):
             self._spoken = time.monotonic()
 
     def end(self) -> None:
+        if self._wait is not None:
+            self._wait.end()
         if self._begun:
             _say(self._console, summary_line(self._tally))
         self._begun = False

@@ -24,6 +24,7 @@ from runner.trial import Gain, Trial
 GAP = 2  # columns between two cells
 SHARED = "All of these have"
 INDENT = 4  # columns of indentation below a row
+VALUE = 16  # columns in which a value can be read beside its name
 REASON = 160  # characters of a reason; longer ones are cut
 REASONS = 3  # number of reasons shown
 LINES = 8, 8, 8, 2  # lines per sample, by rank; the last number applies to all further ones
@@ -54,6 +55,29 @@ class Fitted:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self.make(options.max_width >= text.UNBOUNDED)
+
+
+@final
+class NamedValues:
+    """Names with a value each: side by side, or one below the other where there is no room."""
+
+    def __init__(self, rows: Sequence[tuple[str, str]]) -> None:
+        self.rows = [(Text(text.clean(name)), Text(value)) for name, value in rows]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names, values = (max((t.cell_len for t in column), default=0)
+                         for column in zip(*self.rows, strict=True))  # fmt: skip
+        if names + GAP + min(values, VALUE) > options.max_width:
+            for name, value in self.rows:
+                yield name
+                yield _indented(value)
+            return
+        grid = Table.grid(padding=(0, GAP, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for row in self.rows:
+            grid.add_row(*row)
+        yield grid
 
 
 def _without_result(trials: Sequence[Trial]) -> str:

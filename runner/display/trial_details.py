@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.text import Text
 
 from runner.display import format as text
-from runner.display.tables import GAP, plain_table
+from runner.display.tables import GAP, NamedValues, plain_table
 from runner.goals import Goals
 from runner.trial import Metrics, Trial, trial_folder
 
@@ -17,21 +16,21 @@ EDGE = 12  # epochs shown at the beginning and at the end of a long training
 
 def trial_details(
     trial: Trial, goals: Goals, curve: Sequence[Metrics], rank: int | None, folder: Path
-) -> RenderableType:
+) -> Sequence[RenderableType]:
     """Returns all that is known of a trial. `curve` holds its reports, `rank` is its place among
     the results, counted from 1, or None, and `folder` is that of the run."""
     parts: list[RenderableType] = [Text(_headline(trial, goals, rank), style="bold")]
-    parts += [_grid(_origin(trial))]
+    parts += [NamedValues([*_origin(trial)])]
     parts += [Text("\nSample", style="bold"), _sample(trial)]
     if trial.metrics:
-        parts += [Text("\nMetrics", style="bold"), _grid(_metrics(trial))]
+        parts += [Text("\nMetrics", style="bold"), NamedValues([*_metrics(trial)])]
     if len(curve) > 1:
         parts += [Text("\nBy epoch", style="bold"), _EpochTable(curve, goals)]
     if trial.failure is not None:
         parts += [Text("\nFailure", style="bold"), Text(text.sentence(str(trial.failure)))]
     files = [*_files(trial_folder(folder, trial.owner))]
-    parts += [Text("\nFiles", style="bold"), *map(Text, files or ["none are kept"])]
-    return Group(*parts)
+    parts += [Text("\nFiles", style="bold")]
+    return [*parts, *(Text(line, no_wrap=True) for line in files or ["none are kept"])]
 
 
 def _headline(trial: Trial, goals: Goals, rank: int | None) -> str:
@@ -66,18 +65,9 @@ def _origin(trial: Trial) -> Iterator[tuple[str, str]]:
         yield "took", text.duration(trial.seconds)
 
 
-def _grid(rows: Iterator[tuple[str, str]]) -> Table:
-    grid = Table.grid(padding=(0, GAP, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in rows:
-        grid.add_row(Text(text.clean(name)), Text(value))
-    return grid
-
-
 def _sample(trial: Trial) -> RenderableType:
-    rows = ((label, text.value(value, whole=True)) for label, value in trial.sample.items())
-    return _grid(rows) if trial.sample else Text("no choices")
+    rows = [(label, text.value(value, whole=True)) for label, value in trial.sample.items()]
+    return NamedValues(rows) if rows else Text("no choices")
 
 
 def _metrics(trial: Trial) -> Iterator[tuple[str, str]]:

@@ -5,13 +5,14 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import final
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.text import Text
 
 from runner.config.settings import Settings
 from runner.display import format as text
 from runner.display import progress
-from runner.display.tables import plain_table
+from runner.display.tables import GAP, plain_table
 from runner.errors import ConfigError, RunnerError, few, require
 from runner.method_plot import NEEDED, is_plottable, plot
 from runner.methods import LEVEL, Advantage, Method, MethodComparison, compared
@@ -21,6 +22,7 @@ from runner.run_state import runs_below
 from runner.tasks.task import Task
 
 PICTURE = "comparison"
+NAME = 30  # columns in which the name of a method can be read
 SHOWN = 3  # folders that a message names
 
 
@@ -35,16 +37,20 @@ class Compare(Task):
         require(bool(self._runs), "runs", runs, "a list of folders of runs")
 
     def run(self, settings: Settings, folder: Path) -> None:
-        runs = [*_read(self._folders())]
+        with progress.waiting("reading the runs"):
+            folders = self._folders()
+        runs = [*_read(folders)]
         if not runs:
             raise ConfigError("None of the runs can be read, so there is nothing to compare.")
-        found = compared(runs)
+        with progress.waiting("comparing the runs"):
+            found = compared(runs)
         progress.show(*tables(found))
         if not is_plottable():
             progress.note(f"A picture needs {NEEDED}.")
             return
         folder.mkdir(parents=True, exist_ok=True)
-        paths = plot(found, folder / PICTURE)
+        with progress.waiting("drawing the curves"):
+            paths = plot(found, folder / PICTURE)
         near = [str(text.near(path.absolute())) for path in paths]
         progress.show_lines(f"The curves are in {' and '.join(near)}.")
 
@@ -74,7 +80,7 @@ def show_sweep(folder: Path) -> None:
 def _read(folders: Iterable[Path]) -> Iterable[Run]:
     """Yields the runs that can be read; says which cannot."""
     unread = []
-    for folder in folders:
+    for folder in progress.track([*folders], "reading the runs"):
         try:
             yield Run(folder)
         except RunnerError as error:
@@ -89,14 +95,35 @@ def tables(found: MethodComparison) -> list[RenderableType]:
 
 
 def _results(found: MethodComparison) -> RenderableType:
-    table = plain_table()
-    table.add_column("method", overflow="fold")
-    for head in ("runs", "trials", f"best {found.metric}", "worst to best seed"):
-        table.add_column(head, justify="right", overflow="fold")
     order = sorted(found.methods, key=lambda m: mean(m.finals), reverse=found.maximize)
-    for one in order:
-        table.add_row(*map(Text, _row(one, found.metric)))
-    return Group(Text(), table)
+    heads = ("runs", "trials", f"best {text.clean(found.metric)}", "worst to best seed")
+    return Group(Text(), MethodTable(heads, [_row(one, found.metric) for one in order]))
+
+
+@final
+class MethodTable:
+    """A row for each method, or some lines where its name would be squeezed."""
+
+    def __init__(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        self._heads, self._rows = heads, rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names, *figures = zip(("method", *self._heads), *self._rows, strict=True)
+        widths = [max(Text(cell).cell_len for cell in column) + GAP for column in figures]
+        longest = max(Text(name).cell_len for name in names)
+        if sum(widths) + min(longest, NAME) > options.max_width:
+            for name, *cells in self._rows:
+                yield Text(name, style="bold")
+                said = [f"{h} {c}" for h, c in zip(self._heads, cells, strict=True) if c]
+                yield Padding(Text("; ".join(said)), (0, 0, 0, GAP))
+            return
+        table = plain_table()
+        table.add_column("method", overflow="fold")
+        for head in self._heads:
+            table.add_column(Text(head), justify="right", no_wrap=True)
+        for row in self._rows:
+            table.add_row(*map(Text, row))
+        yield table
 
 
 def _row(method: Method, metric: str) -> Sequence[str]:

@@ -49,8 +49,10 @@ class Export(Task):
                 )
 
     def run(self, settings: Settings, folder: Path) -> None:
-        others = _exchange_formats(self._formats)
-        run = Run(folder_of("run", self._run), settings.trust)
+        with progress.waiting("loading"):
+            others = _exchange_formats(self._formats)
+        with progress.waiting("reading the run"):
+            run = Run(folder_of("run", self._run), settings.trust)
         trial = run.trial(self._trial)
         check_links(run.folder)
         target = run.folder / FOLDER / f"{trial.number:04d}"
@@ -69,6 +71,8 @@ class Export(Task):
 def _exchange_formats(names: Sequence[str]) -> "list[ExchangeFormat]":
     """Returns the formats of other programs among some. Raises ConfigError if a library is missing
     for one."""
+    if not {*names} & {*OTHERS}:
+        return []
     from runner.formats.onnx import Onnx  # here: these import torch
     from runner.formats.pt2 import Pt2
 
@@ -95,9 +99,9 @@ def _write(
             write_untrained(run, trial, folder)
         about = {MODEL: "without weights, which were not kept; it was not tried"}
         return _there(wanted, folder, about)
-    from runner.export import ModelWriter, example_of, trained_model  # here: this imports torch
-
     with progress.waiting("building the model"):
+        from runner.export import ModelWriter, example_of, trained_model  # here: it imports torch
+
         model = trained_model(run, trial)
     if wanted:
         writer = ModelWriter(run, source, FOLDER)

@@ -46,7 +46,7 @@ class ListRuns(Task):
         progress.show(_RunTable(sorted(lines, key=lambda line: line.begun)))
         if cut := [line.folder for line in lines if line.can_go_on]:
             latest = max(cut, key=lambda one: (one / RECORD).stat().st_mtime)
-            progress.show(Text(f"The latest of those cut goes on with: {resume_command(latest)}"))
+            progress.show_lines(f"The latest of those cut goes on with: {resume_command(latest)}")
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ class Replay(Task):
         self._run, self._trial = run, trial
 
     def run(self, settings: Settings, folder: Path) -> None:
-        run = Run(folder_of("run", self._run), settings.trust)
+        with progress.waiting("reading the run"):
+            run = Run(folder_of("run", self._run), settings.trust)
         trial = run.trials[run.trial(self._trial).owner]
         if trial.refused or trial.running or (trial.stopped and not trial.step):
             state = "was refused, and never ran" if trial.refused else f"is {trial.state}"

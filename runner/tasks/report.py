@@ -36,7 +36,8 @@ class Report(Task):
 
     def run(self, settings: Settings, folder: Path) -> None:
         of = folder_of("run", self.of)
-        record = read(of)
+        with progress.waiting("reading the run"):
+            record = read(of)
         check_links(of)
         asked = _ask(record, of, settings.trust)
         with progress.waiting("writing the report"):
@@ -67,13 +68,13 @@ def _written(folder: Path, asked: _Asked) -> Path:
 def _ask(record: Record, folder: Path, trust: Sequence[str]) -> _Asked:
     """Asks the space of a run for its choices, and the engine for the winner's graph. Whatever
     fails is told in the report: the values seen and the record are enough for the rest."""
-    from runner import parts  # here: this imports torch
-    from runner.engines.engine import make
-
     try:
-        settings = RecordedConfig.of(record, folder, trust).checked()
-        engine = make(settings)
-        with progress.waiting("finding which choices depend on others"):
+        with progress.waiting("asking the space of the run"):
+            from runner import parts  # here: this imports torch
+            from runner.engines.engine import make
+
+            settings = RecordedConfig.of(record, folder, trust).checked()
+            engine = make(settings)
             found = parts.make_space(settings, engine).describe().parts
         with progress.waiting("drawing the graph of the best model"):
             return _Asked(found, _graph(engine, record))

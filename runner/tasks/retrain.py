@@ -46,6 +46,13 @@ class Retrain(Task):
     def run(self, settings: Settings, folder: Path) -> float | None:
         if settings.resume is not None:
             return search(settings, folder, is_latest=False)
+        settings, said = self._prepared(settings, folder)
+        progress.note(said)
+        return search(settings, folder, is_latest=False)
+
+    @progress.waiting("loading")
+    def _prepared(self, settings: Settings, folder: Path) -> tuple[Settings, str]:
+        """Returns the settings of the training, and a sentence about it."""
         run = Run(folder_of("run", self._run), settings.trust)
         evaluator = locate(settings.evaluator["_target_"], settings.trust, "evaluator")
         if not evaluator.trains:
@@ -57,8 +64,8 @@ class Retrain(Task):
         settings = _whole_training(_with_choices(settings, run.settings, sample))
         if self._start == "weights":
             settings = self._from_weights(settings, run, folder)
-        progress.note(f"Training {which} of {text.near(run.folder)} again, in {text.near(folder)}.")
-        return search(settings, folder, is_latest=False)
+        said = f"Training {which} of {text.near(run.folder)} again, in {text.near(folder)}."
+        return settings, said
 
     def _chosen(self, run: Run) -> tuple[Sample, str]:
         """Returns the sample to train, and what it is."""

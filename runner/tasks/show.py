@@ -50,7 +50,8 @@ class Show(Task):
         self._format = format
 
     def run(self, settings: Settings, folder: Path) -> None:
-        run = Run(folder_of("run", self._run))
+        with progress.waiting("reading the run"):
+            run = Run(folder_of("run", self._run))
         if self._format == "optuna":
             if self._trial is not None:
                 raise ConfigError("trial is given, but format=optuna writes the run as a whole.")
@@ -58,7 +59,7 @@ class Show(Task):
             return
         if self._trial is not None:
             trial = run.trial(self._trial)
-            progress.show(_one(run, trial), Text("\nGo on", style="bold"))
+            progress.show(*_one(run, trial), Text("\nGo on", style="bold"))
             commands = _commands_of(run, trial)
         else:
             record = run.record
@@ -71,11 +72,11 @@ class Show(Task):
 
 def _as_study(run: Run) -> None:
     """Writes a run as a study of Optuna beside its record, and shows how to open it."""
-    from runner.optuna_export import write_study  # here: this imports Optuna
-
     check_links(run.folder)
     target = run.folder / STUDY
     with progress.waiting("writing the study"):
+        from runner.optuna_export import write_study  # here: it imports Optuna
+
         command = write_study(run.folder, target)
     progress.show_lines(f"The run is in {text.near(target)} as a study of Optuna. To look at it:")
     progress.show_lines(f"  {command}")
@@ -84,7 +85,7 @@ def _as_study(run: Run) -> None:
 def _whole(run: Run, record: Record, state: RunState) -> Iterator[RenderableType]:
     goals = run.goals
     yield Text(f"{searched(run.settings)}, seed {run.settings.seed}", style="bold")
-    yield Text(_when(run, record.trials, state))
+    yield Text(_when(run, record.trials, state), no_wrap=True)
     yield best_table(record.trials, goals)
     if failed := [t for t in record.trials if t.failed and not t.refused]:
         yield _failures(t for t in failed if t.duplicate_of is None)
@@ -131,7 +132,7 @@ def _times(trials: Sequence[Trial]) -> str:
     return f"A trial took {ends}, {text.duration(median(spans))} in the middle."
 
 
-def _one(run: Run, trial: Trial) -> RenderableType:
+def _one(run: Run, trial: Trial) -> Sequence[RenderableType]:
     ranking = top(run.trials, len(run.trials))
     ranks = {ranked.number: place for place, ranked in enumerate(ranking, start=1)}
     owner = trial.owner

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 import records
 import rich
+import rich.jupyter
 from rich.console import Console
 from rich.text import Text
 
@@ -452,6 +453,8 @@ def waited(console, monkeypatch, moment=0.0):
             time.sleep(0.01)
         end()
         end()
+        said = console.file.getvalue()
+    assert console.file.getvalue() == said or console.is_terminal  # nothing follows
     return console.file.getvalue()
 
 
@@ -460,10 +463,60 @@ def terminal(width=80, **more):
                    **{"_environ": {"TERM": "xterm"}, **more})  # fmt: skip
 
 
-def test_a_wait_is_one_line_where_nothing_can_be_drawn_over(monkeypatch):
+def test_a_wait_is_told_in_lines_where_nothing_can_be_drawn_over(monkeypatch):
     dumb = terminal(_environ={"TERM": "dumb"}, color_system=None)
     for console in (Console(file=io.StringIO()), dumb):
-        assert waited(console, monkeypatch) == "Reading [red]things[/red] ...\n"
+        lines = waited(console, monkeypatch).splitlines()
+        assert {*lines} == {"Reading [red]things[/red] ..."}
+
+
+def test_a_notebook_is_told_in_its_own_output_and_nothing_is_drawn(tmp_path, monkeypatch, capsys):
+    cell: list[str] = []
+    monkeypatch.setattr(rich.jupyter, "display", lambda segments, text: cell.append(text))
+    monkeypatch.setattr(progress, "LONG_MOMENT", 0.0)
+    monkeypatch.setattr(rich, "_console", Console(force_jupyter=True, color_system=None))
+    with progress.waiting("loading"):
+        while not cell:
+            time.sleep(0.01)
+    assert {line.strip() for line in cell} == {"Loading ..."}
+    assert [*progress.track(range(2), "counting")] == [0, 1]
+    path = f"/{'long/' * 60}run.db"
+    progress.show(Text(path, no_wrap=True))
+    assert cell[-1].strip() == path
+    shown = progress.for_terminal(settings(), GOALS, tmp_path, plain=False)
+    assert isinstance(shown, Lines)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 160])
+def test_a_narrow_terminal_cuts_the_words_of_a_wait_but_not_its_motion(width, monkeypatch):
+    what = "drawing, converting and generating models of a space"
+    monkeypatch.setattr(progress, "MOMENT", 0.0)
+    console = terminal(width)
+    monkeypatch.setattr(progress, "_console", lambda: console)
+    with progress.waiting(what):
+        while "0:00" not in console.file.getvalue():
+            time.sleep(0.01)
+    assert [*progress.track(range(2), what)] == [0, 1]
+    said = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", console.file.getvalue())
+    lines = [line.rstrip() for line in re.split(r"[\r\n]", said) if line.strip()]
+    assert all(len(line) <= width for line in lines)
+    assert any(re.fullmatch(r". drawing.* 0:00:0\d", line) for line in lines)
+    assert any(re.fullmatch(r"drawing.* .{4,} +100%", line) for line in lines)
+    assert all(("…" in line) is (width < 60) for line in lines)
+
+
+def test_a_line_with_a_path_is_never_broken(monkeypatch):
+    path = f"/a/path/{'with spaces and 漢字 ' * 8}/weights.safetensors"
+    for console in (terminal(40), Console(file=io.StringIO(), width=40)):
+        monkeypatch.setattr(progress, "_console", lambda console=console: console)
+        progress.show(Text(path, no_wrap=True), Text("next"))
+        assert console.file.getvalue().splitlines() == [path, "next"]
+
+
+def test_who_stops_the_program_is_told_so_apart_from_results(capsys):
+    progress.stopped()
+    assert capsys.readouterr() == ("", "Stopped.\n")
 
 
 def test_a_wait_leaves_nothing_on_a_terminal(monkeypatch):
@@ -477,16 +530,61 @@ def test_a_short_wait_shows_nothing(monkeypatch):
         assert waited(console, monkeypatch, moment=1000.0) == ""
 
 
-def test_what_is_tracked_is_the_sequence_and_a_line_where_it_takes_long(monkeypatch):
+def test_lines_about_a_wait_leave_standard_output_to_results(monkeypatch, capsys):
+    monkeypatch.setattr(rich, "_console", Console())
+    monkeypatch.setattr(progress, "LONG_MOMENT", 0.0)
+    said = ""
+    with progress.waiting("loading", lambda: "1/2"):
+        while not said:
+            time.sleep(0.01)
+            said = capsys.readouterr().err
+        progress.show_lines("the result")
+    assert said.startswith("Loading ... (1/2)\n")
+    assert capsys.readouterr().out == "the result\n"
+
+
+def test_a_long_wait_says_how_long_it_takes(monkeypatch):
+    console = Console(file=io.StringIO())
+    monkeypatch.setattr(progress, "_console", lambda: console)
+    monkeypatch.setattr(progress, "LONG_MOMENT", 0.0)
+    monkeypatch.setattr(progress, "LATER", 0.0)
+    with progress.waiting("loading"):
+        while not console.file.getvalue():
+            time.sleep(0.01)
+    assert re.match(r"Loading \.\.\. \d+ s\n", console.file.getvalue())
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_search_in_lines_fills_silences_but_not_for_a_debugger(beats, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "LONG_MOMENT", 0.0)
+    file = io.StringIO()
+    dumb = Console(file=file, force_terminal=True, width=200, _environ={"TERM": "dumb"},
+                   color_system=None)  # fmt: skip
+    monkeypatch.setattr(rich, "_console", dumb)
+    shown = progress.for_terminal(settings(), GOALS, tmp_path, plain=not beats)
+    shown.begin()
+    shown.show(begun(0, step=3))
+    limit = time.monotonic() + (30 if beats else 0.1)
+    while "Searching ..." not in file.getvalue() and time.monotonic() < limit:
+        time.sleep(0.01)
+    shown.end()
+    assert ("Searching ... (0/4 trials" in file.getvalue()) is beats
+    said = file.getvalue()
+    time.sleep(0.05)
+    assert file.getvalue() == said
+
+
+def test_what_is_tracked_is_the_sequence_and_lines_where_it_takes_long(monkeypatch):
     console = Console(file=io.StringIO())
     monkeypatch.setattr(progress, "_console", lambda: console)
     monkeypatch.setattr(progress, "LONG_MOMENT", 0.0)
     seen = []
     for number in progress.track(range(3), "counting"):
         seen.append(number)
-        while not console.file.getvalue():
+        while f"({number}/3)" not in console.file.getvalue():
             time.sleep(0.01)
-    assert seen == [0, 1, 2] and console.file.getvalue() == "Counting ...\n"
+    assert seen == [0, 1, 2]
+    assert {*console.file.getvalue().splitlines()} >= {f"Counting ... ({n}/3)" for n in seen}
 
 
 def test_wrapped_text_keeps_its_words_whole_and_the_rest_as_it_is(monkeypatch):

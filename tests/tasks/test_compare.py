@@ -1,15 +1,18 @@
 """`task=compare` shows runs beside each other, and a sweep ends with that."""
 
+import io
 import sys
 from xml.etree import ElementTree
 
 import pytest
+from rich.console import Console
 from searches import MLP
 
 import runner
 from runner import __main__ as program
 from runner import method_plot
 from runner.errors import ConfigError
+from runner.tasks.compare import MethodTable
 
 SWEEP = ["-m", *MLP, "strategy=random,evolution", "seed=0,1", "budget.trials=2", "export.top=0",
          "evaluator.epochs=1"]  # fmt: skip
@@ -31,6 +34,25 @@ def test_a_sweep_ends_with_a_table_and_can_be_compared_again(here, monkeypatch, 
     output.truncate(0)
     assert runner.run(["task=compare", "runs=[sweep/0, sweep/1, sweep/2, sweep/3]"]) is None
     assert "method" in output.getvalue()
+
+
+METHODS = [("TPE, evaluator.epochs=8, budget.trials=20", "3", "20", "0.9512 ±0.0100",
+            "0.9400 to 0.9600"), ("漢字の方法, seed=1", "1", "20", "0.9000", "")]  # fmt: skip
+HEADS = ("runs", "trials", "best val/accuracy", "worst to best seed")
+
+
+@pytest.mark.parametrize(("width", "is_table"), [(40, False), (80, False), (160, True)])
+def test_a_table_that_would_squeeze_its_methods_is_stacked(width, is_table):
+    console = Console(file=io.StringIO(), width=width, legacy_windows=False)
+    console.print(MethodTable(HEADS, METHODS))
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert (lines[0].split()[0] == "method") is is_table
+    said = " ".join(" ".join(lines).split())
+    for name, *figures in METHODS:
+        assert all(cell in said for cell in (name, *figures))
+    if not is_table:
+        assert METHODS[1][0] in lines and lines[-1].startswith("  ")
+        assert said.endswith("best val/accuracy 0.9000")  # one seed has no worst
 
 
 def test_runs_are_drawn(searched, tmp_path, output):

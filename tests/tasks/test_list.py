@@ -1,9 +1,12 @@
 """`task=list` finds the runs below a folder, and one that cannot be read hides no other."""
 
+import io
 import shutil
 
 import pytest
+import rich
 from records import BEGUN, PROPOSED, STARTED, write
+from rich.console import Console
 
 import runner
 from runner.errors import ConfigError
@@ -31,6 +34,16 @@ def test_each_run_is_a_line_with_state_and_best(searched, tmp_path, output):
     assert "cut after 0 of 2 trials" in next(line for line in lines if "b/cut" in line)
     assert "cannot be read" in next(line for line in lines if "/bad" in line)
     assert lines[-1].endswith(f"python -m runner resume={tmp_path / 'b' / 'cut'}")
+
+
+def test_the_command_to_go_on_is_one_line_on_a_narrow_terminal(tmp_path, monkeypatch):
+    write(tmp_path / "cut" / ("a" * 50), BEGUN, PROPOSED, STARTED)
+    console = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None,
+                      _environ={"TERM": "dumb"})  # fmt: skip
+    monkeypatch.setattr(rich, "_console", console)
+    assert runner.run(["task=list", f"run={tmp_path}"]) is None
+    last = console.file.getvalue().splitlines()[-1]
+    assert last.endswith(f"python -m runner resume={tmp_path}/cut/{'a' * 50}")
 
 
 def test_a_run_that_is_being_written_is_said_to_run(tmp_path, output):

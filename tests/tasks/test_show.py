@@ -9,6 +9,7 @@ import pytest
 from records import BEGUN, CONFIG, PROPOSED, STARTED, write
 
 import runner
+from runner import results, store
 from runner.errors import ConfigError
 
 SAMPLE = {"width": 2, "depth": 1, "skip": True}
@@ -45,6 +46,16 @@ def test_one_trial_as_a_whole(searched, output):
     assert last[:2] == ["2", f"{run.trials[2].metrics['val/accuracy']:.4f}"]
     assert any("trials/0002/weights.safetensors" in line for line in lines)
     assert f"python -m runner task=retrain run={searched} trial=2" in lines
+
+
+@pytest.mark.parametrize("of", [[], ["trial=2"]])
+def test_a_record_is_read_only_once(of, searched, output, monkeypatch):
+    reads = []
+    monkeypatch.setattr(results, "read", lambda *given: reads.append(1) or store.read(*given))
+    monkeypatch.setattr(store, "recorded_events", lambda folder, real=store.recorded_events: (
+        reads.append(2) or real(folder)))  # fmt: skip
+    shown(output, f"run={searched}", *of)
+    assert reads == [1, 2]
 
 
 def test_trials_are_named_by_number_and_by_rank(searched, output):
