@@ -14,9 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.training.leftovers import adopt_orphans
+
+if TYPE_CHECKING:
+    from runner.training.service import Traces
+    from runner.worker import ProcessCare
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # Linux: man 3 mallopt
 HIGH = 200  # file descriptors from here on are out of the way of trials
@@ -50,12 +54,52 @@ def _serve(reports: int) -> None:
     import torch
 
     from runner.errors import one_line
-    from runner.training.process_state import ProcessState
     from runner.training.service import Traces
     from runner.trial import ENDS, OUTPUT, Job, Report, Setup, trial_folder
-    from runner.worker import ProcessCare, Worker
+    from runner.worker import Worker
 
+    torch.set_num_threads(hello["threads"])
+    setup = Setup.from_json(hello["setup"])
     traces: list[Traces] = []
+    care = _care(outbox, inbox, traces)
+    worker = Worker(setup, torch.device(hello["device"]), care)
+    worker.prepare()
+    outbox.send("ready")
+    with _output_to(Path(os.devnull)):
+        worker.load()
+    care.keep()
+    _close_output()
+
+    def report(one: Report) -> None:
+        if one.kind in ENDS:  # its files are complete when the driver hears of it
+            _flush()
+        outbox.send(asdict(one))
+
+    def run_next() -> bool:
+        job = Job(**inbox.jobs.get())
+        with _output_to(trial_folder(setup.folder, job.number) / OUTPUT):
+            is_fit = worker.run(job, report, inbox.stopped)
+        outbox.send({"left": asdict(sum(traces, Traces()))})
+        traces.clear()
+        inbox.stopped.difference_update(job.trials)
+        return is_fit
+
+    try:
+        while run_next():
+            pass
+    except BaseException as error:  # of a thread or a signal that a trial left
+        outbox.send({"late": f"{one_line(error)}, raised after its end"})
+    os._exit(0)
+
+
+def _care(outbox: "Outbox", inbox: "Inbox", traces: "list[Traces]") -> "ProcessCare":
+    """Returns what this process does between trials; adds what they left to `traces`."""
+    from runner.training.process_state import ProcessState
+    from runner.training.service import Traces
+    from runner.worker import ProcessCare
+
+    with _output_to(Path(os.devnull)):
+        state = ProcessState()
 
     def finish() -> bool:
         traces.append(state.finish())
@@ -67,43 +111,14 @@ def _serve(reports: int) -> None:
         traces.append(Traces(remaining=(what,)))
         return False
 
-    def report(one: Report) -> None:
-        if one.kind in ENDS:  # its files are complete when the driver hears of it
-            _flush()
-        outbox.send(asdict(one))
-
-    torch.set_num_threads(hello["threads"])
-    setup = Setup.from_json(hello["setup"])
-    with _output_to(Path(os.devnull)):
-        state = ProcessState()
-    around = ProcessCare(
-        keep=lambda: state.keep(),
+    return ProcessCare(
+        keep=state.keep,
         restore=lambda: traces.append(state.restore()),
         renewed=lambda what: traces.append(Traces((what,))),
         finish=finish,
         late=late,
         loading=lambda begins: outbox.send({"loading": begins}),
     )
-    worker = Worker(setup, torch.device(hello["device"]), around)
-    worker.prepare()
-    outbox.send("ready")
-    with _output_to(Path(os.devnull)):
-        worker.load()
-    state.keep()
-    _close_output()
-    try:
-        while True:
-            job = Job(**inbox.jobs.get())
-            with _output_to(trial_folder(setup.folder, job.number) / OUTPUT):
-                is_fit = worker.run(job, report, inbox.stopped)
-            outbox.send({"left": asdict(sum(traces, Traces()))})
-            if not is_fit:
-                os._exit(0)
-            traces.clear()
-            inbox.stopped.difference_update(job.trials)
-    except BaseException as error:  # of a thread or a signal that a trial left
-        outbox.send({"late": f"{one_line(error)}, raised after its end"})
-        os._exit(0)
 
 
 def _settle(hello: Mapping[str, Any]) -> None:

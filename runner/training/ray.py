@@ -4,7 +4,9 @@ import logging
 import math
 import os
 import re
+import socket
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -26,8 +28,10 @@ LOOK = 2.0  # seconds between two looks at the cluster
 ANSWER = 4.0  # seconds in which a host kills its worker, or is given up itself
 CLOSING = 2.0  # seconds in which hosts end their workers
 ROOM = 20.0  # seconds in which an actor that there is room for begins
+PORT = 5.0  # seconds in which a cluster answers at its address
 WORD = 30.0  # seconds between two words on waiting
 LOST = 60.0  # seconds to wait for room when the last worker was lost
+ONE_CORE = {"CPU": 1}
 EXTRA = 'pip install "nas-runner[ray]"'
 log = logging.getLogger(__name__)
 
@@ -126,7 +130,7 @@ class Ray(WorkerPool[RayWorker]):
         setup: Setup,
         *,
         address: str | None,
-        resources: Mapping[str, float],
+        resources: Mapping[str, float] | None,
         device: str,
         workers: int | None,
         threads: int,
@@ -333,13 +337,23 @@ def _connect(ray: ModuleType, address: str | None, ship: Sequence[str], dashboar
     else:
         options |= {"address": address, "runtime_env": {"py_modules": folders_of(ship)}}
     try:
-        ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        if address is not None:
+            _check_port(address)
+        with warnings.catch_warnings(action="ignore"):
+            ray.init(**options)
+    except (ray.exceptions.RayError, ValueError, RuntimeError, OSError) as error:
         where = "on this machine" if address is None else f"at {address}"
         raise ConfigError(
             f"training.address is {as_yaml(address)}: no Ray cluster could be reached {where} "
             f"({one_line(error)})."
         ) from error
+
+
+def _check_port(address: str) -> None:
+    """Raises OSError if nobody listens at an address; Ray itself would try for a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PORT).close()
 
 
 def _cannot_begin(error: Exception, missing: re.Match[str] | None) -> str:
@@ -352,9 +366,10 @@ def _cannot_begin(error: Exception, missing: re.Match[str] | None) -> str:
     )
 
 
-def _checked(resources: Mapping[str, float]) -> dict[str, float]:
+def _checked(resources: Mapping[str, float] | None) -> dict[str, float]:
     """Returns what a worker needs. Raises ConfigError for what cannot be asked for."""
     found = {}
+    resources = ONE_CORE if resources is None else resources
     for name, share in resources.items():
         is_number = isinstance(share, int | float) and not isinstance(share, bool)
         fits = is_number and 0 <= share < math.inf and (share <= 1 or share == int(share))

@@ -1,10 +1,10 @@
 """Training services as the tests make them, each with one worker unless they say otherwise."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest import mock
 
-import pytest
 from fake_ray import FakeRay
 
 from runner.training import ray as ray_service
@@ -21,7 +21,7 @@ WORKERS = {**LIMITS, "workers": 1, "threads": 1, "retries": 1, "trial_timeout": 
 USUAL = {
     "inline": (Inline, {**LIMITS, "device": "cpu", "threads": 1}),
     "local": (Local, {**WORKERS, "device": "cpu", "workers_per_device": 1}),
-    "ray": (Ray, {**WORKERS, "address": None, "resources": {"CPU": 1}, "device": "auto",
+    "ray": (Ray, {**WORKERS, "address": None, "resources": None, "device": "auto",
                   "ship": [], "patience": 0,
                   "dashboard": False}),
 }  # fmt: skip
@@ -41,8 +41,10 @@ def make_service(name: str, setup: Setup, limits: Mapping[str, Any], ray=None) -
 @contextmanager
 def fake_ray(ray=None, *, apart: bool) -> Iterator[None]:
     """Services of Ray that are made in the block are on a fake cluster."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray_service, "_imported", lambda: ray or FakeRay({"CPU": 2}))
+    with ExitStack() as patches:
+        made = ray or FakeRay({"CPU": 2})
+        patches.enter_context(mock.patch.object(ray_service, "_imported", lambda: made))
         if apart:
-            patch.setattr(Seal, "of", lambda folder: Seal(str(folder / "nowhere"), "unseen"))
+            unseen = mock.patch.object(Seal, "of", lambda folder: Seal(f"{folder}/nowhere", ""))
+            patches.enter_context(unseen)
         yield
