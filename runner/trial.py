@@ -257,15 +257,21 @@ class Setup:
     screen: Mapping[str, Any] | None = None  # the node of its proxy, and its batch size
     initial_weights: str | None = None  # the file that models start from; None: their own values
 
+    # A folder of this machine, where its workers share what they have loaded; None: they do not.
+    shared_data: Path | None = None
+
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON, for another process of this machine."""
-        return {**vars(self), "folder": str(self.folder.resolve())}
+        shared = self.shared_data and str(self.shared_data)
+        return {**vars(self), "folder": str(self.folder.resolve()), "shared_data": shared}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Restores the result of `to_json`."""
         lists = {name: tuple(data[name]) for name in ("search", "trust", "constraints")}
-        return cls(**{**data, **lists, "folder": Path(data["folder"])})
+        shared = data["shared_data"] and Path(data["shared_data"])
+        folders = {"folder": Path(data["folder"]), "shared_data": shared}
+        return cls(**{**data, **lists, **folders})
 
 
 @final

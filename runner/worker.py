@@ -22,6 +22,7 @@ from runner.config.targets import locate
 from runner.constraints import parse_all
 from runner.data.data import Data, SearchData, Split
 from runner.data.held import HeldData
+from runner.data.shared_tensors import shared_in
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels
 from runner.errors import (
@@ -466,8 +467,10 @@ class Worker:
     @contextmanager
     def _loading(self) -> Iterator[None]:
         self._around.loading(True)
+        key = self._data[0] if self._data is not None else ""
         try:
-            yield
+            with shared_in(self.setup.shared_data, key):
+                yield
         finally:
             self._around.loading(False)
 

@@ -81,7 +81,7 @@ LAYERS = [
 
 # What the members of a family may import from it: its contract, and these helpers.
 SHARED = {
-    "data": {"bundled", "data", "fingerprint", "holdout", "images", "splits"},
+    "data": {"bundled", "data", "fingerprint", "holdout", "images", "shared_tensors", "splits"},
     "engines": {
         *("base", "compiler", "engine", "example", "inheritance", "model_space", "conversion_log"),
         *("bounded_cache", "symbolic_graph", "standalone", "built_model"),
@@ -104,7 +104,7 @@ SHARED = {
         *("devices", "service", "process", "worker_process", "process_state", "process_setting"),
         *("interpreter_state", "torch_state", "patches", "leftovers", "fork_server"),
         *("function_parts", "tables", "watched", "worker_handle", "worker_pool"),
-        *("worker_host", "host_actor", "trial_files", "shipping"),
+        *("worker_host", "host_actor", "trial_files", "shipping", "scratch"),
     },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from runner.data.data import Data, SearchData, Split
+from runner.data.shared_tensors import loaded_once
 from runner.data.splits import TensorSplit, check_parts, holdout
 from runner.errors import require
 
@@ -55,13 +56,17 @@ class TensorData(HoldoutData):
             check_parts(self.count, self.validation)
 
     def load_search(self) -> SearchData:
-        inputs, targets = self.load(train=True)
-        kept, held = holdout(targets, self.validation, self.seed)
-        train, validation = (self.split(inputs[part], targets[part]) for part in (kept, held))
-        return SearchData(train, validation)
+        parts = loaded_once("search", self._load_parts)
+        return SearchData(self.split(*parts[:2]), self.split(*parts[2:]))
 
     def load_test(self) -> Split:
-        return self.split(*self.load(train=False))
+        return self.split(*loaded_once("test", lambda: self.load(train=False)))
+
+    def _load_parts(self) -> tuple[Tensor, ...]:
+        """Returns inputs and targets for training, and those for validation."""
+        inputs, targets = self.load(train=True)
+        kept, held = holdout(targets, self.validation, self.seed)
+        return inputs[kept], targets[kept], inputs[held], targets[held]
 
     @abstractmethod
     def load(self, *, train: bool) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,12 @@
 """Training in warm worker processes on this machine."""
 
 import selectors
+from dataclasses import replace
 from typing import final
 
 from runner.training.devices import check_threads, devices
 from runner.training.fork_server import ForkServer, ahead, modules_of
+from runner.training.scratch import Scratch
 from runner.training.service import Limits
 from runner.training.worker_pool import WorkerPool
 from runner.training.worker_process import WorkerProcess, close_all
@@ -35,6 +37,9 @@ class Local(WorkerPool[WorkerProcess]):
         self._threads = threads
         self._devices = devices(device, workers, workers_per_device)
         check_threads(threads, len(self._devices))
+        self._scratch = Scratch() if len(self._devices) > 1 else None
+        if self._scratch is not None:
+            self.setup = replace(setup, shared_data=self._scratch.folder)
         self._selector = selectors.DefaultSelector()
         self._server: ForkServer | None = None
         self._own: list[ForkServer] = []  # to be closed
@@ -53,6 +58,8 @@ class Local(WorkerPool[WorkerProcess]):
         self._waiting.clear()
         for server in self._own:
             server.close()
+        if self._scratch is not None:
+            self._scratch.close()
 
     def _wait(self, seconds: float) -> None:
         self._selector.select(seconds)

@@ -147,6 +147,7 @@ class Ray(WorkerPool[RayWorker]):
         limits = Limits(retries, trial_timeout, stall_timeout, max_failures, fail_fast)
         super().__init__(setup, limits)
         self._resources = _checked(resources)
+        self._device = _device(device, self._resources)
         check_count("threads", threads)
         if workers is not None:
             check_count("workers", workers)
@@ -159,7 +160,6 @@ class Ray(WorkerPool[RayWorker]):
         self._failed_begins = 0
         self._looked = self._spoke = time.monotonic()
         self._alone_since = time.monotonic()  # without a worker
-        self._device = _device(device, self._resources)
         self._is_ours = not self._ray.is_initialized()
         try:
             if self._is_ours:
@@ -320,6 +320,7 @@ def _imported() -> ModuleType:
     """Returns the module `ray`. Raises ConfigError if it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # what goes wrong is said in one line
     try:
         import ray
         import ray.exceptions

@@ -12,6 +12,7 @@ from runner.errors import RunnerError
 from runner.trial import CHECKPOINT, OUTPUT, PART, STATE, trial_folder
 
 Files = Mapping[str, bytes | None]  # by their paths in the folder of the run; None: it is gone
+SEAL = ".seal-"
 MIDWAY = (CHECKPOINT, STATE)  # what a trial goes on from elsewhere if its machine is lost
 PARTIAL = (".partial", PART)  # suffixes of files that are being written
 
@@ -26,10 +27,13 @@ class Seal:
 
     @classmethod
     def of(cls, folder: Path) -> "Seal":
-        """Writes one into a folder, which is created if need be."""
+        """Writes one into a folder, which is created if need be, in place of those that killed
+        drivers left there."""
         folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"{SEAL}*"):
+            left.unlink(missing_ok=True)
         text = uuid.uuid4().hex
-        path = folder.resolve() / f".seal-{text}"
+        path = folder.resolve() / f"{SEAL}{text}"
         path.write_text(text, encoding="ascii")
         return cls(str(path), text)
 

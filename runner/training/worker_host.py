@@ -5,15 +5,13 @@ trial does to it, the host can tell of it.
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, final
 
 from runner.training.fork_server import ForkServer
 from runner.training.leftovers import end_all, marked
+from runner.training.scratch import Scratch
 from runner.training.trial_files import MIDWAY, Files, Seal, TrialFiles
 from runner.training.worker_process import WorkerProcess
 from runner.trial import ENDS, Job, Setup
@@ -47,14 +45,15 @@ class WorkerHost:
         self._device, self._threads = device, threads
         self._setup = Setup.from_json(setup)
         self.sees_folder = seal.is_visible()
-        self._scratch: Path | None = None
+        self._own = Scratch()
+        self._shared = Scratch(seal.text)  # with the other workers of this machine
+        self._setup = replace(self._setup, shared_data=self._shared.folder)
         if not self.sees_folder:
-            self._scratch = Path(tempfile.mkdtemp(prefix="runner-"))
-            folder = self._scratch / self._setup.folder.name
+            folder = self._own.folder / self._setup.folder.name
             folder.mkdir()
             self._setup = replace(self._setup, folder=folder)
             if weights is not None:
-                path = self._scratch / WEIGHTS_OF_RUN
+                path = self._own.folder / WEIGHTS_OF_RUN
                 path.write_bytes(weights)
                 self._setup = replace(self._setup, initial_weights=str(path))
         self._files = TrialFiles(self._setup.folder)
@@ -126,8 +125,8 @@ class WorkerHost:
         self._end_worker()
         if self._server is not None:
             self._server.close()
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        self._own.close()
+        self._shared.close()
 
     def _end_worker(self) -> None:
         self._worker.close()

@@ -1,5 +1,6 @@
 """Training services as the tests make them, each with one worker unless they say otherwise."""
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -45,6 +46,8 @@ def fake_ray(ray=None, *, apart: bool) -> Iterator[None]:
         made = ray or FakeRay({"CPU": 2})
         patches.enter_context(mock.patch.object(ray_service, "_imported", lambda: made))
         if apart:
-            unseen = mock.patch.object(Seal, "of", lambda folder: Seal(f"{folder}/nowhere", ""))
+            unseen = mock.patch.object(
+                Seal, "of", lambda folder: Seal(f"{folder}/nowhere", uuid.uuid4().hex)
+            )
             patches.enter_context(unseen)
         yield
