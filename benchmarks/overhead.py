@@ -8,40 +8,27 @@ choices. Each run has a process of its own; a figure is the median over the roun
 memory and the time of workers are read from /proc.
 """
 
-import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, final
 
+from idle_search import GOALS, Cost, Meter, experiment, inline, local, run
 from parts import CANDIDATES, CHOICES
 from report import Target, as_figures, console, options, target_table, write
 from rich.table import Table
 
-from runner.display.progress import Progress, Silent
-from runner.engines.py import PyEngine
-from runner.experiment import Budget, Experiment
-from runner.goals import Goals, Objective
+from runner.display.progress import Silent
 from runner.space.sample import generator
-from runner.stoppers.none import Never
 from runner.store import Store, read
-from runner.strategies.random import Random
-from runner.training.inline import Inline
-from runner.training.leftovers import descendants
-from runner.training.local import Local
-from runner.training.service import TrainingService
-from runner.trial import Proposal, Report, Setup, Trial, trial_seed
-from runner.weight_keeper import WeightKeeper
+from runner.trial import Proposal, trial_seed
 
-Service = Callable[[Setup], TrainingService]
-GOALS = Goals((Objective("val/accuracy", "max"),))
 KEPT = 10  # export.keep_weights as it usually is
 PUBLISHED = {
     "NNI 3.0, in-process engine (published)": "4-9",
@@ -67,19 +54,6 @@ QUICK = Size(rounds=1, trials=50, sqlite_trials=10, record=200, own_processes=Fa
 
 @final
 @dataclass(frozen=True)
-class Cost:
-    """What a run cost. CPU milliseconds per trial of this process and of its workers."""
-
-    trials: int
-    cpu: float
-    workers: float  # behind the first tenth of the trials
-    first: float  # in the first tenth of the trials
-    last: float  # in the last tenth
-    growth: float  # of the resident memory behind the first tenth, MB
-
-
-@final
-@dataclass(frozen=True)
 class Resume:
     """What going on with a record costs, up to its first new trial. Seconds."""
 
@@ -88,134 +62,16 @@ class Resume:
     wall: float
 
 
-@final
-class Meter(Progress):
-    """Reads the clocks at the start, and after each tenth of the trials."""
-
-    def __init__(self, trials: int) -> None:
-        self.tenth = trials // 10
-        self._ended = 0
-        self._marks = [_clocks()]
-
-    def begin(self) -> None:
-        self._marks = [_clocks()]
-
-    def show(self, trial: Trial) -> None:
-        if not trial.running:
-            self.count()
-
-    def note(self, text: str) -> None:
-        raise AssertionError(text)
-
-    def end(self) -> None:
-        return
-
-    def count(self) -> None:
-        """Another trial has ended."""
-        self._ended += 1
-        if self._ended % self.tenth == 0:
-            self._marks.append(_clocks())
-
-    def cost(self) -> Cost:
-        """What the trials cost that have ended."""
-        (cpu, children, memory), tenths = zip(*self._marks, strict=True), len(self._marks) - 1
-        return Cost(
-            trials=self._ended,
-            cpu=1e3 * (cpu[-1] - cpu[0]) / (tenths * self.tenth),
-            workers=1e3 * (children[-1] - children[1]) / ((tenths - 1) * self.tenth),
-            first=1e3 * (cpu[1] - cpu[0]) / self.tenth,
-            last=1e3 * (cpu[-1] - cpu[-2]) / self.tenth,
-            growth=memory[-1] - memory[1],
-        )
-
-
-def _clocks() -> tuple[float, float, float]:
-    """CPU seconds of this process, of its children, and its resident memory in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    memory = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-    return time.process_time(), sum(map(_cpu_of, descendants(os.getpid()))), memory
-
-
-def _cpu_of(process: int) -> float:
-    """CPU seconds of all threads of a process: utime and stime in man 5 proc."""
-    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def _experiment(
-    folder: Path, service: Service, trials: int, progress: Progress, keep: int
-) -> Iterator[Experiment]:
-    """A search in a folder, as the task `search` puts it together, its workers started."""
-    engine = PyEngine(space={"_target_": "parts.Twenty"}, trust=["parts"])
-    data = {"_target_": "parts.NoData", "shape": [1], "classes": 2}
-    setup = Setup(
-        engine="runner.engines.py.PyEngine",
-        evaluator={"_target_": "parts.NoTraining"},
-        data=data,
-        search=(),
-        trust=("parts",),
-        folder=folder,
-        keep_weights=keep > 0,
-    )
-    with closing(service(setup)) as made, Store(folder, GOALS) as store:
-        _warm_up(engine, made)
-        yield Experiment(
-            space=engine.space,
-            strategy=Random(engine.space, seed=0),
-            stopper=Never(GOALS),
-            engine=engine,
-            service=made,
-            store=store,
-            progress=progress,
-            on_end=WeightKeeper(folder, keep).see,
-            budget=Budget(trials, None),
-            seed=0,
-            dedup=True,
-        )
-
-
-def _warm_up(engine: PyEngine, service: TrainingService) -> None:
-    """Give each worker a job and wait for its end, so that their start is not counted."""
-    ended: list[Report] = []
-
-    def hear(report: Report) -> None:
-        if report.kind == "finished":
-            ended.append(report)
-
-    sample = engine.space.default()
-    for job in engine.plan([Trial(number, sample, 0) for number in range(service.slots)]):
-        service.submit(job)
-    while len(ended) < service.slots:
-        service.poll(hear, 1.0)
-
-
-_inline = partial(Inline, device="cpu", threads=1, max_failures=None, fail_fast=False)
-_local = partial(
-    Local, device="cpu", workers=2, workers_per_device=1, threads=1, retries=0,
-    trial_timeout=None, stall_timeout=None, max_failures=None, fail_fast=False,
-)  # fmt: skip
-
-
 def run_inline(trials: int, keep: int) -> Cost:
     """A search with training=inline."""
-    _run(_inline, max(trials // 10, 10), keep)
-    return _run(_inline, trials, keep)
+    run(inline, max(trials // 10, 10), keep)
+    return run(inline, trials, keep)
 
 
 def run_local(trials: int, keep: int) -> Cost:
     """A search with training=local and two workers."""
-    _run(_inline, max(trials // 10, 10), keep)
-    return _run(_local, trials, keep)
-
-
-def _run(service: Service, trials: int, keep: int) -> Cost:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        meter = Meter(trials)
-        with _experiment(folder, service, trials, meter, keep) as experiment:
-            experiment.run()
-            return meter.cost()
+    run(inline, max(trials // 10, 10), keep)
+    return run(local, trials, keep)
 
 
 def run_optuna(trials: int, *, on_disk: bool) -> Cost:
@@ -248,8 +104,8 @@ def run_resume(trials: int) -> Resume:
         _write_record(folder, trials)
         cpu, wall = time.process_time(), time.perf_counter()
         read(folder)
-        with _experiment(folder, _inline, trials + 1, Silent(), KEPT) as experiment:
-            experiment.run()
+        with experiment(folder, inline, trials + 1, Silent(), KEPT) as search:
+            search.run()
             return Resume(trials, time.process_time() - cpu, time.perf_counter() - wall)
 
 
