@@ -31,15 +31,16 @@ from runner.config.settings import settings_from
 SHIM = ROOT / "tests" / "toys" / "shim"
 QUICK = ["budget.trials=2", "export.top=1"]
 SMALL, LARGE = "data.shape=[1,8,8]", "data.shape=[3,16,16]"  # as colour images
+OF_RAY = {"--head", "--port", "--address"}  # options of `ray start`
 OF_RUNS = ("multirun", "outputs/node")  # folders of runs
 NEEDED = {  # packages that commands with these words need
     "resnet18": "torchvision", "mutate": "torchvision", "timm": "timm", "lightning": "lightning",
     "tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "onnx": "onnxscript",
-    "cifar10": "torchvision", "image_folder": "torchvision",
+    "cifar10": "torchvision", "image_folder": "torchvision", "training=ray": "ray",
 }  # fmt: skip
 NOT_RUN = {  # words of commands that only compose
     "data=cifar10": "would download", "data=image_folder": "needs photographs",
-    "logger=wandb": "needs an account's library",
+    "logger=wandb": "needs an account's library", "training.address": "needs a cluster",
 }  # fmt: skip
 ABOUT_RUNS = ("list", "show", "compare", "report", "replay", "export")
 TABLES = ("experiment=nasbench201", "experiment=nasbench_graph")
@@ -199,6 +200,8 @@ def test_a_command_of_another_program_is_what_it_says(command, folder_of):
             assert "parameters" in python(folder_of(command.page), path)
         case ["tensorboard", "--logdir", path]:
             assert "tensorboard" in extras and path.startswith("outputs/")
+        case ["ray", "start", *options]:
+            assert "ray" in extras and {o.partition("=")[0] for o in options} <= OF_RAY
         case ["eval", shell]:
             assert "runner -sc install=" in shell and "runner" in project["scripts"]
         case _:
