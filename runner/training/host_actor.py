@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import platform
 import sys
@@ -27,6 +28,7 @@ class HostActor:
     async def begin(
         self,
         setup: Mapping[str, Any],
+        needed: Sequence[str],
         seal: Seal,
         path: Sequence[str],
         device: str,
@@ -35,9 +37,13 @@ class HostActor:
     ) -> tuple[str, bool]:
         """Starts the worker. Returns the name of the machine, and whether it sees the folder.
 
-        `path` is where the driver finds modules, which this machine may have, too.
+        `path` is where the driver finds modules, which this machine may have, too. Raises
+        ModuleNotFoundError if a `needed` one is missing, which the worker will import.
         """
         sys.path += [entry for entry in path if entry not in sys.path and Path(entry).exists()]
+        for name in needed:
+            if importlib.util.find_spec(name) is None:
+                raise ModuleNotFoundError(f"No module named '{name}'")
         self._host = WorkerHost(setup, seal, device, threads, weights)
         return platform.node(), self._host.sees_folder
 

@@ -17,7 +17,7 @@ from runner.errors import ConfigError, RunFailed, as_yaml, one_line, require
 from runner.training.devices import check_count
 from runner.training.host_actor import HostActor
 from runner.training.service import Limits
-from runner.training.shipping import folders_of
+from runner.training.shipping import folders_of, found_of
 from runner.training.trial_files import Files, Seal, TrialFiles
 from runner.training.worker_handle import WorkerHandle
 from runner.training.worker_host import Parcel
@@ -31,6 +31,7 @@ ROOM = 20.0  # seconds in which an actor that there is room for begins
 PORT = 5.0  # seconds in which a cluster answers at its address
 WORD = 30.0  # seconds between two words on waiting
 LOST = 60.0  # seconds to wait for room when the last worker was lost
+TOKEN = Path.home() / ".ray" / "auth_token"  # where `ray start` leaves it
 ONE_CORE = {"CPU": 1}
 EXTRA = 'pip install "nas-runner[ray]"'
 log = logging.getLogger(__name__)
@@ -157,6 +158,7 @@ class Ray(WorkerPool[RayWorker]):
         self._weights = setup.initial_weights and Path(setup.initial_weights).read_bytes()
         self._seal = Seal.of(setup.folder)
         self._coming: dict[Any, tuple[Any, float]] = {}  # actors that begin, and since when
+        self._needed = found_of(setup.trust)
         self._failed_begins = 0
         self._looked = self._spoke = time.monotonic()
         self._alone_since = time.monotonic()  # without a worker
@@ -251,8 +253,8 @@ class Ray(WorkerPool[RayWorker]):
         for _ in range(room):
             actor = self._actors.remote()
             begins = actor.begin.remote(
-                self.setup.to_json(), self._seal, search_path(), self._device, self._threads,
-                self._weights,
+                self.setup.to_json(), self._needed, self._seal, search_path(), self._device,
+                self._threads, self._weights,
             )  # fmt: skip
             self._coming[begins] = actor, now
 
@@ -321,6 +323,8 @@ def _imported() -> ModuleType:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # what goes wrong is said in one line
+    if "RAY_AUTH_TOKEN" in os.environ or TOKEN.is_file():  # else Ray sends it only to some clusters
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
         import ray.exceptions
@@ -346,8 +350,20 @@ def _connect(ray: ModuleType, address: str | None, ship: Sequence[str], dashboar
         where = "on this machine" if address is None else f"at {address}"
         raise ConfigError(
             f"training.address is {as_yaml(address)}: no Ray cluster could be reached {where} "
-            f"({one_line(error)})."
+            f"({one_line(error)}).{_hint(address, error)}"
         ) from error
+
+
+def _hint(address: str | None, error: Exception) -> str:
+    """Returns what may be wrong if somebody listens at an address, but it is no cluster of ours."""
+    if address is None or not isinstance(error, ConnectionError) or error.errno is not None:
+        return ""
+    if address == "auto":
+        return " Start one by: ray start --head"
+    return (
+        " Somebody listens there: is it a head node of this version of Ray, and is "
+        "its token in RAY_AUTH_TOKEN or ~/.ray/auth_token?"
+    )
 
 
 def _check_port(address: str) -> None:

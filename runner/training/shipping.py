@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from runner.errors import ConfigError, as_yaml
@@ -15,13 +16,28 @@ def folders_of(ship: Sequence[str]) -> list[str]:
     return [_place(name) for name in dict.fromkeys((*OURS, *ship))]
 
 
+def found_of(trust: Sequence[str]) -> list[str]:
+    """Returns the packages and modules that a user trusts and that are found here, so that trials
+    may need them on a node, too. Nothing is imported."""
+    names = dict.fromkeys(prefix.partition(".")[0] for prefix in trust)
+    names.pop("__main__", None)
+    return [name for name in names if name.isidentifier() and _found(name) is not None]
+
+
+def _found(name: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # it is loaded, and was put there by hand
+        return None
+
+
 def _place(name: str) -> str:
     if not name.isidentifier():
         raise ConfigError(
             f"training.ship names {as_yaml(name)}; give the name of a package or of a module "
             "without dots, such as training.ship=[mypkg]."
         )
-    found = importlib.util.find_spec(name)
+    found = _found(name)
     folders = [] if found is None else [*(found.submodule_search_locations or ())]
     if folders:
         return str(Path(folders[0]).resolve())

@@ -169,12 +169,7 @@ def test_what_cannot_be_is_refused_in_one_line(given, text, tmp_path):
 
 
 def test_a_package_that_the_nodes_lack_is_named(tmp_path, monkeypatch):
-    from runner.training.host_actor import HostActor
-
-    def lacks(self):
-        raise ModuleNotFoundError("No module named 'mypkg'")
-
-    monkeypatch.setattr(HostActor, "begin", lambda self, *given: lacks(self))
+    monkeypatch.setattr(ray_service, "found_of", lambda trust: ["toy", "mypkg"])
     with pytest.raises(RunFailed, match=r"no module mypkg.*training\.ship=\[mypkg\]"):
         make(tmp_path, FakeRay({"CPU": 1}))
 
