@@ -1,0 +1,238 @@
+"""A search whose workers, driver, memory and disk are disturbed at random moments, until it ends.
+
+    python benchmarks/chaos.py [--quick] [--json FILE] [--seed N]
+
+Kills and stops workers and the driver, which is resumed, and takes memory and disk away for a
+while. Then counts trials that were lost or that ended twice, results other than those of an undisturbed
+trial, processes that outlived the run, and files that are not whole. Then a long run of trials that
+do nothing: the driver's memory, open files and time per trial. Linux only. The disk is filled only
+where a small file system can be mounted, as root.
+"""
+
+import contextlib
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import final
+
+from chaos_faults import FAULTS, Victim, fill_disk
+from chaos_parts import EPOCHS, value
+from idle_search import Cost, inline, run
+from report import Target, as_figures, console, options, target_table, write
+from rich.table import Table
+
+from runner.errors import RunnerError
+from runner.results import load
+from runner.store import RECORD
+from runner.training.leftovers import end_all, marked
+from runner.training.trial_files import PARTIAL
+from runner.trial import WEIGHTS
+from runner.weights import check_weights
+
+HERE = Path(__file__).resolve().parent
+SEARCH = [
+    "space=mlp", "strategy=random", "dedup=false", "evaluator=function", "trust=[chaos_parts]",
+    "evaluator.fn._target_=chaos_parts.train", "export.keep_weights=null", "export.top=0",
+    "report=null", "training.retries=100", "training.workers=2", "training.device=cpu",
+]  # fmt: skip
+ENDS = ("finished", "stopped", "failed")
+DISK = "64m"
+LONGEST = 1800.0  # seconds that a disturbed run may take in all
+
+
+@final
+@dataclass(frozen=True)
+class Size:
+    """How much is run."""
+
+    trials: int
+    pause: float  # mean seconds between two faults
+    idle: int  # trials of the long run
+    faults: int  # at least
+
+
+FULL, QUICK = Size(200, 0.5, 20_000, 100), Size(12, 0.5, 100, 5)
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """What a disturbed run has come to."""
+
+    trials: int
+    faults: dict[str, int]
+    sessions: int  # of the driver
+    failed: int  # for a reason that was recorded, such as lack of memory
+    lost: int
+    doubled: int
+    wrong: int  # with results other than those of an undisturbed trial
+    orphans: int
+    longest: float  # seconds between two events of the record
+    partial: int  # files that are not whole
+    seconds: float
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """Mounts a small file system there; False if that is impossible."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "none", str(folder)]
+    try:
+        is_there = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        is_there = False
+    try:
+        yield is_there
+    finally:
+        if is_there:
+            subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def disturbed(size: Size, seed: int) -> Outcome:
+    """Runs a search to its end, whatever is done to it."""
+    with tempfile.TemporaryDirectory() as name, small_disk(Path(name)) as has_disk:
+        folder, mark = Path(name) / "run", f"RUNNER_CHAOS={uuid.uuid4().hex}"
+        rng, faults, begun = random.Random(seed), Counter[str](), time.monotonic()
+        usable = [fault for fault in FAULTS if has_disk or fault is not fill_disk]
+        sessions = 0
+        driver = _driver(folder, size.trials, mark)
+        try:
+            while driver.poll() != 0:
+                if driver.poll() is not None:
+                    sessions += 1
+                    driver = _driver(folder, size.trials, mark)
+                time.sleep(rng.uniform(0, 2 * size.pause))
+                if (folder / "trials").is_dir():
+                    fault = rng.choices(usable, [FAULTS[one] for one in usable])[0]
+                    faults[fault.__name__] += fault(Victim(driver.pid, folder, rng))
+                if time.monotonic() > begun + LONGEST:
+                    raise SystemExit(f"The run has not ended after {LONGEST:.0f} s.")
+        finally:
+            orphans = [pid for pid in marked([mark]) if pid != driver.pid]
+            end_all([*orphans, *([driver.pid] if driver.poll() is None else [])])
+        seconds = time.monotonic() - begun
+        return _outcome(folder, size.trials, dict(faults), sessions + 1, len(orphans), seconds)
+
+
+def _driver(folder: Path, trials: int, mark: str) -> subprocess.Popen[bytes]:
+    """Starts the search, or goes on with it."""
+    has_begun = (folder / RECORD).exists()
+    new = [*SEARCH, f"budget.trials={trials}", f"hydra.run.dir={folder}"]
+    words = [f"resume={folder}", "trust=[chaos_parts]"] if has_begun else new
+    name, _, text = mark.partition("=")
+    path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    with (folder.parent / "output.txt").open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "runner", *words], stdout=output, stderr=output, cwd=HERE,
+            env={**os.environ, "PYTHONPATH": path, name: text}, start_new_session=True,
+        )  # fmt: skip
+
+
+def _outcome(
+    folder: Path, count: int, faults: dict[str, int], sessions: int, orphans: int, seconds: float
+) -> Outcome:
+    trials = load(folder, ["chaos_parts"]).trials
+    database = sqlite3.connect(folder / RECORD)
+    events = database.execute("select time, kind, trial from events order by id").fetchall()
+    database.close()
+    ends = Counter(trial for _, kind, trial in events if kind in ENDS)
+    times = [time for time, _, _ in events]
+    finished = [trial for trial in trials if trial.scored]
+    return Outcome(
+        trials=len(trials),
+        faults=faults,
+        sessions=sessions,
+        failed=sum(trial.failed for trial in trials),
+        lost=count - len(trials) + sum(trial.running for trial in trials),
+        doubled=sum(number > 1 for number in ends.values()),
+        wrong=sum(
+            trial.step != EPOCHS or trial.score != value(trial.seed, EPOCHS - 1)
+            for trial in finished
+        ),
+        orphans=orphans,
+        longest=max(after - before for before, after in pairwise(times)),
+        partial=sum(map(_is_partial, folder.rglob("*"))),
+        seconds=seconds,
+    )
+
+
+def _is_partial(path: Path) -> bool:
+    """Whether a file was not written to its end."""
+    if path.suffix in PARTIAL:
+        return True
+    if path.name == WEIGHTS:
+        try:
+            check_weights(path)
+        except RunnerError:
+            return True
+    return False
+
+
+def long_run(trials: int) -> tuple[Cost, int]:
+    """Trials that do nothing, and by how many the driver's open files grew."""
+    run(inline, max(trials // 100, 20), 0)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    cost = run(inline, trials, 0)
+    return cost, len(os.listdir("/proc/self/fd")) - before  # noqa: PTH208
+
+
+def targets(found: Outcome, size: Size, cost: Cost, files: int) -> Sequence[Target]:
+    """What the figures are held to."""
+    return [
+        Target("trials lost", found.lost, 0, ""),
+        Target("trials that ended twice", found.doubled, 0, ""),
+        Target("wrong results", found.wrong, 0, ""),
+        Target("processes that outlived the run", found.orphans, 0, ""),
+        Target("longest time without an event", found.longest, 10.0, "s"),
+        Target("files not whole", found.partial, 0, ""),
+        Target("faults", sum(found.faults.values()), size.faults, "", at_least=True),
+        Target("memory growth of the driver per 1,000 trials", 1e3 * cost.growth / cost.trials,
+               1.0, "MB"),
+        Target("open files more than before", files, 0, ""),
+        Target("last tenth of the trials / first tenth", cost.last / cost.first, 1.2, "x"),
+    ]  # fmt: skip
+
+
+def table(found: Outcome) -> Table:
+    """What was done, and what came of it."""
+    made = Table(title=f"{found.trials} trials in {found.seconds:.0f} s, disturbed")
+    made.add_column("", no_wrap=True)
+    made.add_column("times", justify="right")
+    for name, number in sorted(found.faults.items()):
+        made.add_row(name.replace("_", " "), str(number))
+    made.add_row("sessions of the driver", str(found.sessions))
+    made.add_row("trials that failed, with their reason", str(found.failed))
+    return made
+
+
+def main(disturb: Callable[[Size, int], Outcome] = disturbed) -> None:
+    """Disturb, print the tables, and write the figures where asked to."""
+    parser = options(__doc__, "few trials")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments and faults")
+    given = parser.parse_args()
+    size = QUICK if given.quick else FULL
+    found = disturb(size, given.seed)
+    cost, files = long_run(size.idle)
+    held = targets(found, size, cost, files)
+    console().print(table(found), target_table(held))
+    figures = {
+        "size": asdict(size),
+        "seed": given.seed,
+        "outcome": asdict(found),
+        "long run": asdict(cost),
+        "targets": as_figures(held),
+    }
+    write(given.json, ("torch",), figures)
+
+
+if __name__ == "__main__":
+    main()
