@@ -3,10 +3,10 @@
     python benchmarks/chaos.py [--quick] [--json FILE] [--seed N]
 
 Kills and stops workers and the driver, which is resumed, and takes memory and disk away for a
-while. Then counts trials that were lost or that ended twice, results other than those of an undisturbed
-trial, processes that outlived the run, and files that are not whole. Then a long run of trials that
-do nothing: the driver's memory, open files and time per trial. Linux only. The disk is filled only
-where a small file system can be mounted, as root.
+while. Then counts trials that were lost or that ended twice, results other than those of an
+undisturbed trial, processes that outlived the run, and files that are not whole. Then a long run of
+trials that do nothing: the driver's memory, open files and time per trial. Linux only. The disk is
+filled only where a small file system can be mounted, as root.
 """
 
 import contextlib

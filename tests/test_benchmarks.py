@@ -276,3 +276,29 @@ def test_models_as_one_file_are_counted(tmp_path):
     assert all(each["equal"] and not each["problem"] for each in figures["results"]), done.stdout
     assert len(figures["targets"]) == 2 and all(each["met"] for each in figures["targets"])
     assert_verdicts(done, figures["targets"])
+
+
+def test_a_disturbed_run_loses_nothing(tmp_path):
+    """Whatever was done to it, and when, which differs from machine to machine."""
+    file = tmp_path / "figures.json"
+    done = run("chaos.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert_verdicts(done, figures["targets"])
+    found = figures["outcome"]
+    assert found["trials"] == figures["size"]["trials"] and sum(found["faults"].values()) > 0
+    for count in ("lost", "doubled", "wrong", "orphans", "partial"):
+        assert found[count] == 0, (count, found)
+    faults = found["faults"]
+    assert found["failed"] <= faults.get("starve_memory", 0) + faults.get("fill_disk", 0)
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="the extra 'ray' is not installed")
+def test_trials_on_a_cluster_are_measured_and_held_to_their_targets(tmp_path):
+    file = tmp_path / "figures.json"
+    done = run("cluster.py", "--quick", "--json", file)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    assert_verdicts(done, figures["targets"])
+    assert all(cost["cpu"] > 0 and cost["wall"] > 0 for cost in figures["costs"].values())
+    assert next(iter(figures["trials per second"].values())) > 0
