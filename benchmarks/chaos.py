@@ -1,12 +1,13 @@
 """A search whose workers, driver, memory and disk are disturbed at random moments, until it ends.
 
-    python benchmarks/chaos.py [--quick] [--json FILE] [--seed N]
+    python benchmarks/chaos.py [--quick] [--json FILE] [--seed N] [--on local|ray]
 
-Kills and stops workers and the driver, which is resumed, and takes memory and disk away for a
-while. Then counts trials that were lost or that ended twice, results other than those of an
-undisturbed trial, processes that outlived the run, and files that are not whole. Then a long run of
-trials that do nothing: the driver's memory, open files and time per trial. Linux only. The disk is
-filled only where a small file system can be mounted, as root.
+With `training=local`, and with `training=ray` where Ray is installed. Kills and stops workers and
+the driver, which is resumed, loses nodes, and takes memory and disk away for a while. Then counts
+trials that were lost or that ended twice, results other than those of an undisturbed trial,
+processes that outlived the run, and files that are not whole. Then a long run of trials that do
+nothing: the driver's memory, open files and time per trial. Linux only. The disk is filled only
+where a small file system can be mounted, as root.
 """
 
 import contextlib
@@ -19,13 +20,14 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import final
 
 from chaos_faults import FAULTS, Victim, fill_disk
+from chaos_grounds import GROUNDS, Ground
 from chaos_parts import EPOCHS, value
 from idle_search import Cost, inline, run
 from report import Target, as_figures, console, options, target_table, write
@@ -43,9 +45,10 @@ HERE = Path(__file__).resolve().parent
 SEARCH = [
     "space=mlp", "strategy=random", "dedup=false", "evaluator=function", "trust=[chaos_parts]",
     "evaluator.fn._target_=chaos_parts.train", "export.keep_weights=null", "export.top=0",
-    "report=null", "training.retries=100", "training.workers=2", "training.device=cpu",
+    "report=null", "training.retries=100",
 ]  # fmt: skip
 ENDS = ("finished", "stopped", "failed")
+MARK = "RUNNER_CHAOS"  # the variable that all processes of a disturbed run inherit
 DISK = "64m"
 LONGEST = 1800.0  # seconds that a disturbed run may take in all
 
@@ -97,43 +100,57 @@ def small_disk(folder: Path) -> Iterator[bool]:
             subprocess.run(["umount", "-l", str(folder)], check=False)
 
 
-def disturbed(size: Size, seed: int) -> Outcome:
+def disturbed(ground: str, size: Size, seed: int) -> Outcome:
     """Runs a search to its end, whatever is done to it."""
+    mark = f"{MARK}={uuid.uuid4().hex}"
+    os.environ[MARK] = mark.partition("=")[2]
     with tempfile.TemporaryDirectory() as name, small_disk(Path(name)) as has_disk:
-        folder, mark = Path(name) / "run", f"RUNNER_CHAOS={uuid.uuid4().hex}"
-        rng, faults, begun = random.Random(seed), Counter[str](), time.monotonic()
-        usable = [fault for fault in FAULTS if has_disk or fault is not fill_disk]
-        sessions = 0
-        driver = _driver(folder, size.trials, mark)
-        try:
-            while driver.poll() != 0:
-                if driver.poll() is not None:
-                    sessions += 1
-                    driver = _driver(folder, size.trials, mark)
-                time.sleep(rng.uniform(0, 2 * size.pause))
-                if (folder / "trials").is_dir():
-                    fault = rng.choices(usable, [FAULTS[one] for one in usable])[0]
-                    faults[fault.__name__] += fault(Victim(driver.pid, folder, rng))
-                if time.monotonic() > begun + LONGEST:
-                    raise SystemExit(f"The run has not ended after {LONGEST:.0f} s.")
-        finally:
-            orphans = [pid for pid in marked([mark]) if pid != driver.pid]
-            end_all([*orphans, *([driver.pid] if driver.poll() is None else [])])
+        folder, begun = Path(name) / "run", time.monotonic()
+        with GROUNDS[ground]() as place:
+            faults, sessions = _disturb(place, folder, size, random.Random(seed), has_disk)
+        orphans = [pid for pid in marked([mark]) if pid != os.getpid()]
+        end_all(orphans)
         seconds = time.monotonic() - begun
-        return _outcome(folder, size.trials, dict(faults), sessions + 1, len(orphans), seconds)
+        return _outcome(folder, size.trials, faults, sessions, len(orphans), seconds)
 
 
-def _driver(folder: Path, trials: int, mark: str) -> subprocess.Popen[bytes]:
+def _disturb(
+    place: Ground, folder: Path, size: Size, rng: random.Random, has_disk: bool
+) -> tuple[dict[str, int], int]:
+    """Does so until the run has ended; returns what was done how often, and how many drivers it
+    took."""
+    faults, sessions, begun = Counter[str](), 1, time.monotonic()
+    weights = {**FAULTS, **place.faults}
+    usable = [fault for fault in weights if has_disk or fault is not fill_disk]
+    driver = _driver(place, folder, size.trials)
+    try:
+        while driver.poll() != 0:
+            if driver.poll() is not None:
+                sessions += 1
+                driver = _driver(place, folder, size.trials)
+            time.sleep(rng.uniform(0, 2 * size.pause))
+            if (folder / "trials").is_dir():
+                fault = rng.choices(usable, [weights[one] for one in usable])[0]
+                done = fault(Victim(driver.pid, place.workers, folder, rng))
+                faults[fault.__name__] += done
+            if time.monotonic() > begun + LONGEST:
+                raise SystemExit(f"The run has not ended after {LONGEST:.0f} s.")
+    finally:
+        driver.kill()
+        driver.wait()
+    return dict(faults), sessions
+
+
+def _driver(place: Ground, folder: Path, trials: int) -> subprocess.Popen[bytes]:
     """Starts the search, or goes on with it."""
     has_begun = (folder / RECORD).exists()
-    new = [*SEARCH, f"budget.trials={trials}", f"hydra.run.dir={folder}"]
+    new = [*SEARCH, *place.overrides, f"budget.trials={trials}", f"hydra.run.dir={folder}"]
     words = [f"resume={folder}", "trust=[chaos_parts]"] if has_begun else new
-    name, _, text = mark.partition("=")
     path = os.pathsep.join([str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     with (folder.parent / "output.txt").open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "runner", *words], stdout=output, stderr=output, cwd=HERE,
-            env={**os.environ, "PYTHONPATH": path, name: text}, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": path}, start_new_session=True,
         )  # fmt: skip
 
 
@@ -185,49 +202,57 @@ def long_run(trials: int) -> tuple[Cost, int]:
     return cost, len(os.listdir("/proc/self/fd")) - before  # noqa: PTH208
 
 
-def targets(found: Outcome, size: Size, cost: Cost, files: int) -> Sequence[Target]:
-    """What the figures are held to."""
+def targets(name: str, found: Outcome, size: Size) -> Sequence[Target]:
+    """What the figures of a disturbed run are held to."""
     return [
-        Target("trials lost", found.lost, 0, ""),
-        Target("trials that ended twice", found.doubled, 0, ""),
-        Target("wrong results", found.wrong, 0, ""),
-        Target("processes that outlived the run", found.orphans, 0, ""),
-        Target("longest time without an event", found.longest, 10.0, "s"),
-        Target("files not whole", found.partial, 0, ""),
-        Target("faults", sum(found.faults.values()), size.faults, "", at_least=True),
-        Target("memory growth of the driver per 1,000 trials", 1e3 * cost.growth / cost.trials,
-               1.0, "MB"),
+        Target(f"{name}: trials lost", found.lost, 0, ""),
+        Target(f"{name}: trials that ended twice", found.doubled, 0, ""),
+        Target(f"{name}: wrong results", found.wrong, 0, ""),
+        Target(f"{name}: processes that outlived the run", found.orphans, 0, ""),
+        Target(f"{name}: longest time without an event", found.longest, 10.0, "s"),
+        Target(f"{name}: files not whole", found.partial, 0, ""),
+        Target(f"{name}: faults", sum(found.faults.values()), size.faults, "", at_least=True),
+    ]
+
+
+def targets_of_long_run(cost: Cost, files: int) -> Sequence[Target]:
+    """What a long run is held to."""
+    growth = 1e3 * cost.growth / cost.trials
+    return [
+        Target("memory growth of the driver per 1,000 trials", growth, 1.0, "MB"),
         Target("open files more than before", files, 0, ""),
         Target("last tenth of the trials / first tenth", cost.last / cost.first, 1.2, "x"),
-    ]  # fmt: skip
+    ]
 
 
-def table(found: Outcome) -> Table:
+def table(name: str, found: Outcome) -> Table:
     """What was done, and what came of it."""
-    made = Table(title=f"{found.trials} trials in {found.seconds:.0f} s, disturbed")
+    made = Table(title=f"{name}: {found.trials} trials in {found.seconds:.0f} s, disturbed")
     made.add_column("", no_wrap=True)
     made.add_column("times", justify="right")
-    for name, number in sorted(found.faults.items()):
-        made.add_row(name.replace("_", " "), str(number))
+    for fault, number in sorted(found.faults.items()):
+        made.add_row(fault.replace("_", " "), str(number))
     made.add_row("sessions of the driver", str(found.sessions))
     made.add_row("trials that failed, with their reason", str(found.failed))
     return made
 
 
-def main(disturb: Callable[[Size, int], Outcome] = disturbed) -> None:
+def main() -> None:
     """Disturb, print the tables, and write the figures where asked to."""
     parser = options(__doc__, "few trials")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments and faults")
+    parser.add_argument("--on", choices=[*GROUNDS], action="append", help="which services; all")
     given = parser.parse_args()
     size = QUICK if given.quick else FULL
-    found = disturb(size, given.seed)
+    outcomes = {name: disturbed(name, size, given.seed) for name in given.on or GROUNDS}
     cost, files = long_run(size.idle)
-    held = targets(found, size, cost, files)
-    console().print(table(found), target_table(held))
+    held = [one for name, found in outcomes.items() for one in targets(name, found, size)]
+    held += targets_of_long_run(cost, files)
+    console().print(*(table(*one) for one in outcomes.items()), target_table(held))
     figures = {
         "size": asdict(size),
         "seed": given.seed,
-        "outcome": asdict(found),
+        "outcomes": {name: asdict(found) for name, found in outcomes.items()},
         "long run": asdict(cost),
         "targets": as_figures(held),
     }

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-from runner.training.leftovers import descendants
-
 PAUSE = 1.0  # seconds that a driver is stopped
 STARVED = 0.5  # seconds without memory or disk
 
@@ -23,12 +21,13 @@ class Victim:
     """A run that is disturbed: its driver, its folder, and the random numbers that choose."""
 
     driver: int  # the process
+    workers: Callable[[int], list[int]]  # of a driver: the processes that work for it
     folder: Path
     rng: random.Random
 
     def worker(self) -> int | None:
-        """A process that the driver has started, directly or not."""
-        found = descendants(self.driver)
+        """A process that works for the driver."""
+        found = self.workers(self.driver)
         return self.rng.choice(found) if found else None
 
 
@@ -73,10 +72,9 @@ def fill_disk(victim: Victim) -> bool:
     """Leaves no space on the file system of the run for a while."""
     filler = victim.folder.parent / "filler"
     try:
-        with filler.open("wb") as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(1 << 16)):
+                pass
         time.sleep(STARVED)
     finally:
         filler.unlink(missing_ok=True)

@@ -281,15 +281,15 @@ def test_models_as_one_file_are_counted(tmp_path):
 def test_a_disturbed_run_loses_nothing(tmp_path):
     """Whatever was done to it, and when, which differs from machine to machine."""
     file = tmp_path / "figures.json"
-    done = run("chaos.py", "--quick", "--json", file)
+    done = run("chaos.py", "--quick", "--on", "local", "--json", file)
     assert done.returncode == 0, done.stderr
     figures = json.loads(file.read_text())
     assert_verdicts(done, figures["targets"])
-    found = figures["outcome"]
-    assert found["trials"] == figures["size"]["trials"] and sum(found["faults"].values()) > 0
+    found = figures["outcomes"]["local"]
+    faults = found["faults"]
+    assert found["trials"] == figures["size"]["trials"] and sum(faults.values()) > 0
     for count in ("lost", "doubled", "wrong", "orphans", "partial"):
         assert found[count] == 0, (count, found)
-    faults = found["faults"]
     assert found["failed"] <= faults.get("starve_memory", 0) + faults.get("fill_disk", 0)
 
 

@@ -26,6 +26,7 @@ from runner.trial import Failure, Job, Setup
 
 LOOK = 2.0  # seconds between two looks at the cluster
 ANSWER = 4.0  # seconds in which a host kills its worker, or is given up itself
+SILENCE = 10.0  # seconds without a word of a host, after which it is, too
 CLOSING = 2.0  # seconds in which hosts end their workers
 ROOM = 20.0  # seconds in which an actor that there is room for begins
 PORT = 5.0  # seconds in which a cluster answers at its address
@@ -51,6 +52,7 @@ class RayWorker(WorkerHandle):
         self._parcel: Parcel | None = None  # not opened yet
         self._death: Failure | None = None
         self._killed = float("inf")  # the monotonic second
+        self._answered = time.monotonic()
         self.is_lost = False  # the actor, with its worker
         self.next = actor.hear.remote()  # a parcel to come
 
@@ -79,7 +81,7 @@ class RayWorker(WorkerHandle):
         except self._ray.exceptions.RayError as error:
             self._lose(f"its node or actor was lost: {one_line(error)}")
             return
-        self._parcel = parcel
+        self._parcel, self._answered = parcel, time.monotonic()
         if parcel.death is None:
             self.next = self.actor.hear.remote()
         else:
@@ -95,8 +97,10 @@ class RayWorker(WorkerHandle):
         yield from parcel.lines
 
     def look(self, now: float) -> None:
-        """Gives up a host that does not answer."""
-        if now > self._killed + ANSWER and not self.gone:
+        """Gives up a host that does not answer, such as a stopped one: each says something every
+        second, if only that there is nothing to say."""
+        silent = now > self._answered + SILENCE or now > self._killed + ANSWER
+        if silent and not self.gone:
             self._lose("its host does not answer")
 
     def terminate(self) -> None:

@@ -1,6 +1,7 @@
 """The service on a cluster: which workers it asks for, and what it does when they are lost. The
 cluster is a fake; `test_ray_cluster.py` has a real one."""
 
+import asyncio
 import time
 
 import pytest
@@ -197,3 +198,23 @@ def test_ray_is_named_with_its_extra_where_it_is_missing(tmp_path, monkeypatch):
 
     with pytest.raises(ConfigError, match=r'pip install "nas-runner\[ray\]"'):
         ray_service.Ray(setup, **USUAL["ray"][1])
+
+
+def test_a_host_that_falls_silent_is_given_up_and_its_trial_runs_again(search, monkeypatch, quick):
+    """Such as one whose node is stopped, which Ray notices late."""
+    monkeypatch.setattr(ray_service, "SILENCE", 2.0)
+    from runner.training.host_actor import HostActor
+
+    hear, stopped = HostActor.hear, []
+
+    async def silent(self):
+        if not stopped and search.ended:
+            stopped.append(self)
+        if self in stopped:
+            await asyncio.sleep(1000)
+        return await hear(self)
+
+    monkeypatch.setattr(HostActor, "hear", silent)
+    found = search.run(4, evaluator=SLOW, service="ray", retries=1)
+    assert stopped and [trial.step for trial in found] == [4] * 4
+    assert all(trial.scored for trial in found)
