@@ -123,8 +123,9 @@ def _wrapping_help() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _noting_stops() -> Iterator[list[int]]:
-    """Yields a list of the Ctrl-C so far: a library that one interrupts may turn it into an error
-    of its own, such as numpy when it is imported."""
+    """Yields a list of the Ctrl-C so far, each of which raises Interrupted, as none of a trial's
+    errors does: a library that one interrupts may turn it into an error of its own, such as numpy
+    when it is imported."""
     stops: list[int] = []
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or (
         threading.current_thread() is not threading.main_thread()
@@ -132,9 +133,9 @@ def _noting_stops() -> Iterator[list[int]]:
         yield stops
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(number: int, _: FrameType | None) -> None:
         stops.append(number)
-        signal.default_int_handler(number, frame)
+        raise Interrupted(number)
 
     signal.signal(signal.SIGINT, stop)
     try:
@@ -167,11 +168,10 @@ def _run(stops: Sequence[int]) -> None:
             app()
         if folder := sweep.get():
             _show_sweep(folder)
-    except Interrupted as stop:  # a search, which has told it
-        sys.exit(stop.exit_code)
-    except KeyboardInterrupt:
-        progress.stopped()
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        if stops or not isinstance(stop, Interrupted):  # else it stopped a search, which told it
+            progress.stopped()
+        sys.exit(getattr(stop, "exit_code", 130))
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

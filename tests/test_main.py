@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 import rich
+from among import run_kinds
 from rich.console import Console
 
 from runner import __main__ as program
@@ -472,6 +473,15 @@ def test_a_stop_that_a_library_takes_for_an_error_is_a_stop(here, monkeypatch):
     assert (done.code, done.out, done.err.splitlines()[-1]) == (130, "", "Stopped.")
     assert "Traceback" not in done.err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_stop_while_a_task_trains_in_this_process_is_no_failure_of_a_trial(here, monkeypatch):
+    def trained(*_):
+        run_kinds("inline", here, ["interrupted", "honest"], [7, 7])
+
+    monkeypatch.setattr(program.launch, "execute", trained)
+    done = inside("task=list", monkeypatch=monkeypatch)
+    assert (done.code, done.out, done.err) == (130, "", "Stopped.\n")
 
 
 def test_who_stops_the_program_while_it_is_loaded_gets_one_line(here):
