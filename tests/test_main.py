@@ -23,6 +23,7 @@ from among import run_kinds
 from rich.console import Console
 
 from runner import __main__ as program
+from runner.errors import ConfigError
 from runner.store import RECORD, read
 
 ROOT = Path(__file__).parents[1]
@@ -462,11 +463,12 @@ def test_who_stops_a_task_gets_one_line(here, monkeypatch):
     assert not [*here.iterdir()]
 
 
-def test_a_stop_that_a_library_takes_for_an_error_is_a_stop(here, monkeypatch):
+@pytest.mark.parametrize("error", [ImportError, ConfigError])
+def test_a_stop_that_a_library_takes_for_an_error_is_a_stop(error, here, monkeypatch):
     def swallowed(*_):
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        raise ImportError("cannot load module more than once per process")
+        raise error("module 'numpy' has no attribute 'matrix'")
 
     monkeypatch.setattr(program.launch, "execute", swallowed)
     done = inside("task=list", monkeypatch=monkeypatch)
