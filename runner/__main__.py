@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import io
+import logging
 import math
 import os
 import re
@@ -174,6 +175,7 @@ def _run() -> None:
     except KeyboardInterrupt as stop:
         if not getattr(stop, "told", False):
             progress.stopped()
+            atexit.register(logging.disable)  # torch, cut while it is imported, logs at its exit
         sys.exit(getattr(stop, "exit_code", 130))
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -486,6 +486,22 @@ def test_a_stop_while_a_task_trains_in_this_process_is_no_failure_of_a_trial(her
     assert (done.code, done.out, done.err) == (130, "", "Stopped.\n")
 
 
+def test_a_library_that_logs_at_the_exit_says_nothing_after_a_stop(here):
+    code = """
+import atexit, logging
+from runner import __main__ as program
+def stop(*_):
+    atexit.register(logging.getLogger("torch").warning, "cache_hits: 0")
+    raise KeyboardInterrupt
+program.launch.execute = stop
+program.main(["task=list"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, timeout=LONG, env=environment(),
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 130 and done.stdout == ""
+    assert re.sub(WAITS, "", done.stderr) == "Stopped.\n"
+
+
 def test_who_stops_the_program_while_it_is_loaded_gets_one_line(here):
     code = """
 import runpy, sys
