@@ -518,6 +518,38 @@ runpy.run_module("runner", run_name="__main__", alter_sys=True)
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
 
 
+WAITING = """
+import sys, time
+from runner import __main__ as program
+from runner.display import progress
+def execute(*_):
+    with progress.waiting("counting"):
+        time.sleep(0.5)
+    progress.note("The result.")
+progress.LONG_MOMENT = 0.1
+program.launch.execute = execute
+program.main(["task=list"])
+"""
+
+
+def test_results_are_told_though_nobody_reads_what_goes_on(here):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes) as unread:
+        done = subprocess.run([sys.executable, "-c", WAITING], cwd=here, timeout=LONG,
+                              env=environment(), stdout=subprocess.PIPE, stderr=unread)  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"The result.\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_may_be_closed(closed, here):
+    command = f'"{sys.executable}" -m runner task=list run=none {closed}'
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=here, timeout=LONG, env=environment(),
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+    assert (b"no folder" in done.stderr) == ("2>" not in closed)
+
+
 def test_the_second_stop_kills_at_once(here):
     stubborn = [o for o in LOCAL if not o.startswith(("evaluator", "+evaluator"))]
     stubborn += ["evaluator._target_=toy.Trouble", "+evaluator.kind=hang_deaf",
