@@ -1,7 +1,6 @@
 """Live progress of a run, through rich: bars on a terminal, plain lines elsewhere."""
 
 import io
-import os
 import sys
 import textwrap
 import threading
@@ -38,6 +37,7 @@ from runner.display.counts import (
     trial_text,
     value_text,
 )
+from runner.display.standard_error import StandardError
 from runner.goals import Goals
 from runner.trial import Trial
 
@@ -199,23 +199,11 @@ class _HeartbeatLines:
         _say(_aside(self._console), f"{self._what} ...{took}{far and f' ({far})'}")
 
 
-@final
-class _StandardError(Console):
-    """A console whose reader may have ended: then nobody misses a line, and the program goes on."""
-
-    def __init__(self) -> None:
-        super().__init__(stderr=True)
-
-    def on_broken_pipe(self) -> None:
-        """Writes nowhere from now on. Rich would close the other stream, that of the results."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-
-
 def _aside(console: Console) -> Console:
     """Returns a console for what is no result: standard error, unless the output was redirected
     from within the program, or is a notebook's."""
     is_usual = console.file is sys.stdout and not console.is_jupyter
-    return _StandardError() if is_usual else console
+    return StandardError() if is_usual else console
 
 
 @final
@@ -262,12 +250,12 @@ def _is_animated(console: Console) -> bool:
 
 def fail(sentence: str) -> None:
     """Prints an error, on one line, to standard error."""
-    _say(_StandardError(), f"error: {sentence}", "red")
+    _say(StandardError(), f"error: {sentence}", "red")
 
 
 def stopped() -> None:
     """Says on standard error that the user has stopped the program."""
-    _say(_StandardError(), "Stopped.", "cyan")
+    _say(StandardError(), "Stopped.", "cyan")
 
 
 def for_terminal(
