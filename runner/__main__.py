@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import io
+import logging
 import math
 import os
 import re
@@ -41,6 +42,7 @@ except KeyboardInterrupt:  # all this takes a moment
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
 sweep: ContextVar[Path | None] = ContextVar("sweep", default=None)  # the folder of its members
+stops: ContextVar[Sequence[int]] = ContextVar("stops", default=())  # the Ctrl-C that we heard of
 ALTERNATIVES = ("run", "multirun", "cfg", "info", "shell_completion")
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 SELDOM = 100  # collections of young objects before one of all; imports make many, and no garbage
@@ -57,6 +59,8 @@ def app(config: DictConfig) -> float:
     try:
         value = launch.execute(config, overrides, folder)
     except RunnerError as error:
+        if stops.get():  # a library that was interrupted may be of no use from then on
+            raise Interrupted(stops.get()[0]) from error
         progress.fail(str(error))
         if wants_traceback:
             raise
@@ -122,23 +126,24 @@ def _wrapping_help() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _noting_stops() -> Iterator[list[int]]:
-    """Yields a list of the Ctrl-C so far: a library that one interrupts may turn it into an error
-    of its own, such as numpy when it is imported."""
-    stops: list[int] = []
+def _noting_stops() -> Iterator[None]:
+    """Notes each Ctrl-C, which raises Interrupted, as none of a trial's errors does: a library that
+    one interrupts may turn it into an error of its own, such as numpy when it is imported."""
+    noted: list[int] = []
+    stops.set(noted)
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or (
         threading.current_thread() is not threading.main_thread()
     ):
-        yield stops
+        yield
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        stops.append(number)
-        signal.default_int_handler(number, frame)
+    def stop(number: int, _: FrameType | None) -> None:
+        noted.append(number)
+        raise Interrupted(number)
 
     signal.signal(signal.SIGINT, stop)
     try:
-        yield stops
+        yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -153,12 +158,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sweep.set(None)
     if not silence.young(silence.age()):
         silence.spoken.end()
-    with _noting_stops() as stops:
-        _run(stops)
+    with _noting_stops():
+        _run()
     sys.exit(exit_code.get())
 
 
-def _run(stops: Sequence[int]) -> None:
+def _run() -> None:
     """Runs the program; exits if it is stopped, or fails as a whole."""
     try:
         _check_flags()
@@ -167,16 +172,16 @@ def _run(stops: Sequence[int]) -> None:
             app()
         if folder := sweep.get():
             _show_sweep(folder)
-    except Interrupted as stop:  # a search, which has told it
-        sys.exit(stop.exit_code)
-    except KeyboardInterrupt:
-        progress.stopped()
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        if not getattr(stop, "told", False):
+            progress.stopped()
+            atexit.register(logging.disable)  # torch, cut while it is imported, logs at its exit
+        sys.exit(getattr(stop, "exit_code", 130))
     except BrokenPipeError:  # the reader of our output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if stops:
+        if stops.get():
             progress.stopped()
             sys.exit(130)
         known = as_config_error(error, sys.argv[1:])

@@ -64,6 +64,7 @@ class Interrupted(KeyboardInterrupt):
         """Takes the number of the signal."""
         super().__init__()
         self.exit_code = 128 + number
+        self.told = False  # whether the user has been told of it
 
 
 def require(holds: bool, key: str, value: object, rule: str) -> None:

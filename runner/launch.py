@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from runner.config.check_arguments import check_arguments, signature
 from runner.config.compose import OF_TASK, changed, check_folders, compose_with_folder, freed
 from runner.config.composition_errors import as_config_error, of_file
 from runner.config.instantiate import build
-from runner.config.settings import Settings, differences, settings_from
+from runner.config.settings import Settings, conf_folder, differences, settings_from
 from runner.config.targets import locate
 from runner.display import progress, silence
 from runner.errors import ConfigError, RunFailed, RunnerError, SampleError, as_yaml
@@ -152,12 +152,19 @@ def _task_class(settings: Settings) -> type[Task]:
     for short, whole in OF_TASK.items():
         key = whole.partition(".")[2]
         if key in settings.task and key not in taken:
+            takers = " and ".join(f"task={name}" for name in _takers(key))
             raise ConfigError(
-                f"{short} is given, but task={_name(found)} takes none; it is for tasks about a "
-                "run, such as task=show."
+                f"{short} is given, but task={_name(found)} takes none; it is for {takers}."
             )
     check_arguments(settings.task, settings.trust, "task", expected=Task)
     return found
+
+
+def _takers(key: str) -> Iterator[str]:
+    """Yields the names of the tasks that take a key."""
+    for path in sorted((conf_folder() / "task").glob("*.yaml")):
+        if key in OmegaConf.load(path):
+            yield path.stem
 
 
 def _name(task: type[Task]) -> str:

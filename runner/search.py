@@ -152,7 +152,8 @@ def _stoppable(folder: Path) -> Iterator[None]:
     before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except Interrupted:
+    except Interrupted as stopped:
+        stopped.told = True
         command = resume_command(text.near(folder))
         if has_events(folder):
             progress.note(f"Stopped; the record is complete. Continue with: {command}")

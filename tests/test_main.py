@@ -19,9 +19,11 @@ from types import SimpleNamespace
 
 import pytest
 import rich
+from among import run_kinds
 from rich.console import Console
 
 from runner import __main__ as program
+from runner.errors import ConfigError
 from runner.store import RECORD, read
 
 ROOT = Path(__file__).parents[1]
@@ -461,17 +463,43 @@ def test_who_stops_a_task_gets_one_line(here, monkeypatch):
     assert not [*here.iterdir()]
 
 
-def test_a_stop_that_a_library_takes_for_an_error_is_a_stop(here, monkeypatch):
+@pytest.mark.parametrize("error", [ImportError, ConfigError])
+def test_a_stop_that_a_library_takes_for_an_error_is_a_stop(error, here, monkeypatch):
     def swallowed(*_):
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        raise ImportError("cannot load module more than once per process")
+        raise error("module 'numpy' has no attribute 'matrix'")
 
     monkeypatch.setattr(program.launch, "execute", swallowed)
     done = inside("task=list", monkeypatch=monkeypatch)
     assert (done.code, done.out, done.err.splitlines()[-1]) == (130, "", "Stopped.")
     assert "Traceback" not in done.err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_stop_while_a_task_trains_in_this_process_is_no_failure_of_a_trial(here, monkeypatch):
+    def trained(*_):
+        run_kinds("inline", here, ["interrupted", "honest"], [7, 7])
+
+    monkeypatch.setattr(program.launch, "execute", trained)
+    done = inside("task=list", monkeypatch=monkeypatch)
+    assert (done.code, done.out, done.err) == (130, "", "Stopped.\n")
+
+
+def test_a_library_that_logs_at_the_exit_says_nothing_after_a_stop(here):
+    code = """
+import atexit, logging
+from runner import __main__ as program
+def stop(*_):
+    atexit.register(logging.getLogger("torch").warning, "cache_hits: 0")
+    raise KeyboardInterrupt
+program.launch.execute = stop
+program.main(["task=list"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, timeout=LONG, env=environment(),
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 130 and done.stdout == ""
+    assert re.sub(WAITS, "", done.stderr) == "Stopped.\n"
 
 
 def test_who_stops_the_program_while_it_is_loaded_gets_one_line(here):
@@ -488,6 +516,38 @@ runpy.run_module("runner", run_name="__main__", alter_sys=True)
         done = subprocess.run([sys.executable, "-c", code, name], cwd=here, timeout=LONG,
                               env=environment(), capture_output=True, text=True)  # fmt: skip
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "Stopped.\n")
+
+
+WAITING = """
+import sys, time
+from runner import __main__ as program
+from runner.display import progress
+def execute(*_):
+    with progress.waiting("counting"):
+        time.sleep(0.5)
+    progress.note("The result.")
+progress.LONG_MOMENT = 0.1
+program.launch.execute = execute
+program.main(["task=list"])
+"""
+
+
+def test_results_are_told_though_nobody_reads_what_goes_on(here):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes) as unread:
+        done = subprocess.run([sys.executable, "-c", WAITING], cwd=here, timeout=LONG,
+                              env=environment(), stdout=subprocess.PIPE, stderr=unread)  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, b"The result.\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_may_be_closed(closed, here):
+    command = f'"{sys.executable}" -m runner task=list run=none {closed}'
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=here, timeout=LONG, env=environment(),
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 2 and b"Traceback" not in done.stderr
+    assert (b"no folder" in done.stderr) == ("2>" not in closed)
 
 
 def test_the_second_stop_kills_at_once(here):

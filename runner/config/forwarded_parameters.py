@@ -16,10 +16,14 @@ _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 @final
 @dataclass(frozen=True)
 class _PassingCall:
-    """A call of `super().__init__` that passes all of `**kwargs` on, beside some arguments."""
+    """A call of `super().__init__` that passes all of `**kwargs` on, beside some arguments; those
+    of `*args`, and what an earlier call put into `**kwargs`, are among them."""
 
     positional: int
     named: frozenset[str]
+
+
+_NOTHING = _PassingCall(0, frozenset())
 
 
 @final
@@ -36,7 +40,8 @@ def taken_parameters(target: Any) -> TakenParameters:
     """Returns the parameters of a class or function.
 
     The parameters of a base class are among them where `__init__` takes `**kwargs`, and its only
-    use is one statement `super().__init__(..., **kwargs)`. Nothing is called.
+    use is one statement `super().__init__(..., **kwargs)`; the same may pass `*args` on, of which a
+    config gives none. Nothing is called.
     """
     known = dict(signature(target) or {})
     if not isinstance(target, type) or not _rest(known):
@@ -48,18 +53,18 @@ def taken_parameters(target: Any) -> TakenParameters:
         own.pop(next(iter(own), ""), None)  # self
         if call is not None:
             known |= {name: p for name, p in _left(own, call).items() if name not in known}
-        if not (rest := _rest(own)):
+        if not _rest(own):
             return TakenParameters(known, {})
-        call = _passing(vars(owner)["__init__"], owner, rest)
+        call = _passing(vars(owner)["__init__"], owner, own, call or _NOTHING)
         if call is None:
             return TakenParameters(known, _of_bases(owners[place + 1 :], known))
     return TakenParameters(known, {})
 
 
-def _rest(parameters: Mapping[str, Parameter]) -> str:
-    """Returns the name of `**kwargs`, "" if there is none."""
+def _rest(parameters: Mapping[str, Parameter], kind: Any = Parameter.VAR_KEYWORD) -> str:
+    """Returns the name of `**kwargs`, or of `*args`, "" if there is none."""
     kinds = {p.kind: name for name, p in parameters.items()}
-    return kinds.get(Parameter.VAR_KEYWORD, "")
+    return kinds.get(kind, "")
 
 
 def _left(own: Mapping[str, Parameter], call: _PassingCall) -> dict[str, Parameter]:
@@ -69,25 +74,40 @@ def _left(own: Mapping[str, Parameter], call: _PassingCall) -> dict[str, Paramet
     return {name: p for name, p in own.items() if name not in filled}
 
 
-def _passing(init: Any, owner: type, rest: str) -> _PassingCall | None:
-    """Returns the call of an `__init__` that passes `rest` on; None if it does anything else."""
+def _passing(
+    init: Any, owner: type, own: Mapping[str, Parameter], given: _PassingCall
+) -> _PassingCall | None:
+    """Returns the call of an `__init__`, itself called as `given`, that passes the rest on; None if
+    it does anything else."""
     try:
         [function] = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(init)))).body
     except (OSError, TypeError, SyntaxError, ValueError):
         return None
     if not isinstance(function, ast.FunctionDef):
         return None
-    if sum(isinstance(n, ast.Name) and n.id == rest for n in ast.walk(function)) != 1:
+    named, unnamed = _rest(own), _rest(own, Parameter.VAR_POSITIONAL)
+    uses = [node.id for node in ast.walk(function) if isinstance(node, ast.Name)]
+    if uses.count(named) != 1 or uses.count(unnamed) > 1:
         return None
     calls = [s.value for s in function.body if isinstance(s, ast.Expr)]
     for call in calls:
         if isinstance(call, ast.Call) and _is_of_super(call.func, owner):
-            starred = any(isinstance(each, ast.Starred) for each in call.args)
-            passed = [each.value for each in call.keywords if each.arg is None]
-            if not starred and len(passed) == 1 and isinstance(passed[0], ast.Name):
-                named = frozenset(each.arg for each in call.keywords if each.arg is not None)
-                return _PassingCall(len(call.args), named) if passed[0].id == rest else None
+            before = [each for each in call.args if not isinstance(each, ast.Starred)]
+            starred = [_name(each.value) for each in call.args if isinstance(each, ast.Starred)]
+            passed = [_name(each.value) for each in call.keywords if each.arg is None]
+            if passed != [named] or starred not in ([], [unnamed]):
+                return None
+            more = max(given.positional - sum(p.kind in _POSITIONAL for p in own.values()), 0)
+            keywords = {each.arg for each in call.keywords if each.arg is not None}
+            return _PassingCall(
+                len(before) + (more if starred else 0),
+                frozenset(keywords | (given.named - own.keys())),
+            )
     return None
+
+
+def _name(node: ast.expr) -> str | None:
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _is_of_super(function: ast.expr, owner: type) -> bool:

@@ -37,6 +37,7 @@ from runner.display.counts import (
     trial_text,
     value_text,
 )
+from runner.display.standard_error import StandardError
 from runner.goals import Goals
 from runner.trial import Trial
 
@@ -202,7 +203,7 @@ def _aside(console: Console) -> Console:
     """Returns a console for what is no result: standard error, unless the output was redirected
     from within the program, or is a notebook's."""
     is_usual = console.file is sys.stdout and not console.is_jupyter
-    return Console(stderr=True) if is_usual else console
+    return StandardError() if is_usual else console
 
 
 @final
@@ -249,12 +250,12 @@ def _is_animated(console: Console) -> bool:
 
 def fail(sentence: str) -> None:
     """Prints an error, on one line, to standard error."""
-    _say(Console(stderr=True), f"error: {sentence}", "red")
+    _say(StandardError(), f"error: {sentence}", "red")
 
 
 def stopped() -> None:
     """Says on standard error that the user has stopped the program."""
-    _say(Console(stderr=True), "Stopped.", "cyan")
+    _say(StandardError(), "Stopped.", "cyan")
 
 
 def for_terminal(

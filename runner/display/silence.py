@@ -73,6 +73,9 @@ class Heartbeat:
 def loading() -> Iterator[None]:
     """Says while the rest of the program is imported that it is, if this takes longer than usual; a
     terminal that can be drawn over keeps no trace of it."""
+    if sys.stdout is None or sys.stderr is None:  # closed by whoever began the process
+        yield
+        return
     keeps = not sys.stdout.isatty() or os.environ.get("TERM") in (None, "dumb", "unknown")
     said: list[float] = []
 

@@ -59,9 +59,11 @@ def _unread(text: str) -> Iterator[tuple[str, ast.expr]]:
     """Yields what in source may import or run any code, with the definition that it is in."""
     tree = ast.parse(text)
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    defined = {node.name: None for node in tree.body
+               if isinstance(node, ast.FunctionDef | ast.ClassDef)}  # fmt: skip
     for node in tree.body:
         whole = ast.Module([*imports, node], [])
-        for call in run_time_imports(whole, {}):
+        for call in run_time_imports(whole, defined):
             yield getattr(node, "name", "the model"), call
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from runner.errors import SpaceError, did_you_mean, shown
 from runner.nn.layer import LayerChoice
-from runner.nn.values.arguments import check_whole, listed, titled
+from runner.nn.values.arguments import listed, titled, whole
 from runner.nn.values.build import current
 
 EPSILON = 1e-7  # keeps logarithms and quotients finite
@@ -32,7 +32,7 @@ class AutoActivation(nn.Module):
     ) -> None:
         super().__init__()
         what = titled("AutoActivation", label)
-        check_whole(unit_num, f"{what} has unit_num", 1)
+        unit_num = whole(unit_num, f"{what} has unit_num", 1)
         build = current()
         with build.below(build.label(label)):
             self.unaries = nn.ModuleList(

@@ -14,7 +14,7 @@ from runner.errors import SpaceError, shown
 from runner.nn.equality import same_structure
 from runner.nn.layer import Maker, candidates_of, make
 from runner.nn.symbolic_modules import Described
-from runner.nn.values.arguments import check_one_of, check_whole, titled
+from runner.nn.values.arguments import check_one_of, titled, whole
 from runner.nn.values.build import current
 from runner.nn.values.expression import Variable, compute
 from runner.space.choice import Categorical, Subset
@@ -66,10 +66,10 @@ class Cell(Described):
         super().__init__()
         check_one_of(merge_op, "merge_op is", "all", "loose_end")
         what = titled("Cell", label)
-        check_whole(num_nodes, f"{what} has num_nodes", 1)
-        check_whole(num_ops_per_node, f"{what} has num_ops_per_node", 1)
-        check_whole(num_predecessors, f"{what} has num_predecessors", 1)
-        check_whole(concat_dim, f"{what} has concat_dim")
+        num_nodes = whole(num_nodes, f"{what} has num_nodes", 1)
+        num_ops_per_node = whole(num_ops_per_node, f"{what} has num_ops_per_node", 1)
+        num_predecessors = whole(num_predecessors, f"{what} has num_predecessors", 1)
+        concat_dim = whole(concat_dim, f"{what} has concat_dim")
         for given in (preprocessor, postprocessor):
             if given is not None and not callable(given):
                 raise SpaceError(f"{what} has a processor {shown(given)}; it must be a module or a "

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from runner.errors import SpaceError, shown
 from runner.nn.input_prior import input_prior
 from runner.nn.symbolic_modules import Described, OpenLayer, OpenRepeat, depths_of
-from runner.nn.values.arguments import check_one_of, check_whole, titled
+from runner.nn.values.arguments import check_one_of, titled, whole
 from runner.nn.values.build import Build, current
 from runner.nn.values.expression import Expression, Variable
 from runner.nn.values.primitive import primitive
@@ -256,10 +256,8 @@ def InputChoice(
     reductions, for a prior that does not fit, or if `n_chosen` is not between 1 and `n_candidates`.
     """
     what = titled("InputChoice", label)
-    n_candidates = _count(n_candidates, choose_from, what)
-    check_whole(n_candidates, f"{what} has n_candidates", 1)
-    if n_chosen is not None:
-        check_whole(n_chosen, f"{what} has n_chosen")
+    n_candidates = whole(_count(n_candidates, choose_from, what), f"{what} has n_candidates", 1)
+    n_chosen = None if n_chosen is None else whole(n_chosen, f"{what} has n_chosen")
     check_one_of(reduction, "reduction is", "sum", "mean", "concat", "none")
     build = current()
     name = build.label(label)

@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
@@ -52,7 +52,7 @@ def _to_json(value: object) -> JsonValue:
         case dict() if all(isinstance(key, str) for key in value):
             return {str(key): _to_json(item) for key, item in value.items()}
     raise SpaceError(
-        f"{value!r} cannot be a candidate: a sample is plain JSON (finite numbers, strings, "
+        f"{shown(value)} cannot be a candidate: a sample is plain JSON (finite numbers, strings, "
         "booleans, None, lists, dicts with string keys). Give it a name in a dict of candidates, "
         "or use a LayerChoice for modules."
     )
@@ -93,7 +93,7 @@ def one_prior(
     if prior is not None and weights is not None:
         raise SpaceError(f"{where} has a prior and weights, which are the same; give one of them.")
     given = prior if weights is None else weights
-    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable | None):
+    if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable | None):
         raise SpaceError(f"{where} has the prior {shown(given)}; give a list of weights.")
     return given
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import final
 
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.padding import Padding
 from rich.text import Text
 
 from runner.config.settings import Settings
 from runner.display import format as text
 from runner.display import progress
 from runner.display.counts import value_text
-from runner.display.tables import plain_table
+from runner.display.tables import GAP, plain_table
 from runner.errors import ConfigError, RunnerError
 from runner.ranking import top
 from runner.results import Run
@@ -38,7 +39,8 @@ class ListRuns(Task):
         below = folder_of("run", self._below)
         if not below.is_dir():
             raise ConfigError(f"run is {self._below!r}, which is no folder.")
-        found = [*runs_below(below)]
+        with progress.waiting("looking for runs"):
+            found = [*runs_below(below)]
         if not found:
             progress.note(f"There is no run in or below {text.near(below.absolute())}.")
             return
@@ -104,7 +106,7 @@ class _RunTable:
             for line in self._lines:
                 yield Text(text.clean(str(line.folder)), style="bold")
                 said = (line.when, line.what, line.state, line.best)
-                yield Text("  " + "; ".join(filter(None, said)))
+                yield Padding(Text("; ".join(filter(None, said))), (0, 0, 0, GAP))
             return
         table = plain_table()
         for head in ("begun", "folder", "what", "state", "best"):

@@ -33,6 +33,21 @@ class GivesSome(Base):
         super().__init__(5, width=2, **kw)
 
 
+class PassesAll(Base):
+    def __init__(self, *args, **kw):
+        super().__init__(*args, **kw)
+
+
+class GivesThrough(Passes):
+    def __init__(self, **kw):
+        super().__init__(inputs=5, width=2, **kw)
+
+
+class GivesToAll(PassesAll):
+    def __init__(self, **kw):
+        super().__init__(5, width=2, **kw)
+
+
 @nn.model_wrapper
 class Wrapped(Passes):
     def __init__(self, **kw):
@@ -59,6 +74,9 @@ class Mixed(Mixin, Base):
         (Passes, {"inputs": 64, "classes": 10}),
         (PassesAgain, {"inputs": 64, "classes": 10}),
         (GivesSome, {"classes": 10}),
+        (PassesAll, {"inputs": 64, "classes": 10}),
+        (GivesToAll, {"classes": 10}),
+        (GivesThrough, {"classes": 10}),
         (Wrapped, {"inputs": 64, "classes": 10}),
         (Inherits, {"inputs": 64, "classes": 10}),
         (Mixed, {"shape": [1, 8, 8], "inputs": 64, "classes": 10}),
@@ -69,7 +87,7 @@ def test_sizes_reach_the_base_class_that_takes_them(cls, sizes):
     assert missing_sizes({}, DIGITS, taken.known, "space") == sizes and not taken.beyond
     assert missing_sizes({"classes": 4}, DIGITS, taken.known, "space").get("classes") is None
     cls(**sizes)  # which takes all of them
-    assert ("width" in taken.known) == (cls is not GivesSome)
+    assert ("width" in taken.known) == (not cls.__name__.startswith("Gives"))
     assert "depth" in taken.known or not issubclass(cls, Passes) or cls is PassesAgain
 
 
@@ -95,9 +113,15 @@ class Partly(Base):
         super().__init__(kw["inputs"])
 
 
-class Starred(Base):
+class Reads(Base):
     def __init__(self, *args, **kw):
+        self.count = len(args)
         super().__init__(*args, **kw)
+
+
+class Adds(Base):
+    def __init__(self, *args, **kw):
+        super().__init__(*[3], **kw)
 
 
 class Resets(Base):
@@ -110,7 +134,7 @@ class Keeps(Base):
         self.kw = kw
 
 
-@pytest.mark.parametrize("cls", [Changes, Sometimes, ByName, Partly, Starred, Resets, Keeps])
+@pytest.mark.parametrize("cls", [Changes, Sometimes, ByName, Partly, Reads, Adds, Resets, Keeps])
 def test_what_is_not_simply_passed_on_may_or_may_not_reach_it(cls):
     taken = taken_parameters(cls)
     assert missing_sizes({}, DIGITS, taken.known, "space") == {}

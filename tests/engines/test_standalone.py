@@ -64,3 +64,7 @@ def test_a_module_that_is_imported_by_its_name_may_not(cls):
     with pytest.raises(ConfigError, match=r"import_module\('unwritable'\) imports or runs code"):
         check_standalone(text, graph, None)
     check_standalone(text.replace("unwritable", "json"), graph, None)
+
+
+def test_a_function_of_the_source_may_have_the_name_of_a_builtin(graph):
+    check_standalone("def eval(x):\n    return x\n\n\ndef f(x):\n    return eval(x)\n", graph, None)

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import time
 
 import pytest
 import rich
@@ -9,8 +10,10 @@ from records import BEGUN, PROPOSED, STARTED, write
 from rich.console import Console
 
 import runner
+from runner.display import progress
 from runner.errors import ConfigError
 from runner.store import RECORD
+from runner.tasks import list as listing
 
 
 def listed(output, folder) -> list[str]:
@@ -36,14 +39,34 @@ def test_each_run_is_a_line_with_state_and_best(searched, tmp_path, output):
     assert lines[-1].endswith(f"python -m runner resume={tmp_path / 'b' / 'cut'}")
 
 
-def test_the_command_to_go_on_is_one_line_on_a_narrow_terminal(tmp_path, monkeypatch):
-    write(tmp_path / "cut" / ("a" * 50), BEGUN, PROPOSED, STARTED)
+@pytest.fixture
+def narrow(monkeypatch):
     console = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None,
                       _environ={"TERM": "dumb"})  # fmt: skip
     monkeypatch.setattr(rich, "_console", console)
+    return console.file
+
+
+def test_a_narrow_terminal_gets_commands_in_one_line_and_the_rest_indented(tmp_path, narrow):
+    write(tmp_path / "cut" / ("a" * 50), BEGUN, PROPOSED, STARTED)
     assert runner.run(["task=list", f"run={tmp_path}"]) is None
-    last = console.file.getvalue().splitlines()[-1]
-    assert last.endswith(f"python -m runner resume={tmp_path}/cut/{'a' * 50}")
+    lines = narrow.getvalue().splitlines()
+    about = [line for line in lines[:-1] if line.startswith("  ")]
+    assert len(about) > 1 and about == lines[-1 - len(about) : -1]
+    assert " ".join(" ".join(about).split()).endswith("cut after 0 of 2 trials; no result")
+    assert lines[-1].endswith(f"python -m runner resume={tmp_path}/cut/{'a' * 50}")
+
+
+def test_a_long_look_for_runs_is_told(tmp_path, narrow, monkeypatch):
+    def slow(below):
+        while not narrow.getvalue():
+            time.sleep(0.01)
+        yield from ()
+
+    monkeypatch.setattr(progress, "LONG_MOMENT", 0.0)
+    monkeypatch.setattr(listing, "runs_below", slow)
+    assert runner.run(["task=list", f"run={tmp_path}"]) is None
+    assert "Looking for runs ..." in narrow.getvalue()
 
 
 def test_a_run_that_is_being_written_is_said_to_run(tmp_path, output):

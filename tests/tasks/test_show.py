@@ -78,6 +78,8 @@ def test_other_keys_are_refused_rather_than_ignored(searched):
         runner.run(["task=show", f"run={searched}", "evaluator.lr=1"])
     with pytest.raises(ConfigError, match="trial is given, but task=search takes none"):
         runner.run(["trial=3"])
+    with pytest.raises(ConfigError, match=r"task=show takes none; it is for task=retrain\.$"):
+        runner.run(["task=show", "sample={}"])
     with pytest.raises(ConfigError, match="name the run of this task by run=FOLDER"):
         runner.run(["task=show", f"resume={searched}"])
 

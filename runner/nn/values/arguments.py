@@ -9,9 +9,10 @@ from runner.errors import SpaceError, shown
 from runner.nn.values.expression import Expression
 
 
-def check_whole(value: Any, what: str, least: int | None = None) -> None:
-    """Raises SpaceError unless an argument is a whole number, of at least `least`; SymbolicError
-    for the value of a symbolic choice. `what` names it: "Cell 'c' has num_nodes"."""
+def whole(value: Any, what: str, least: int | None = None) -> int:
+    """Returns an argument as an int. Raises SpaceError unless it is a whole number, of at least
+    `least`; SymbolicError for the value of a symbolic choice. `what` names it: "Cell 'c' has
+    num_nodes"."""
     rule = "a whole number" if least is None else f"a whole number, at least {least}"
     try:
         number = None if isinstance(value, bool) else operator.index(value)
@@ -19,6 +20,7 @@ def check_whole(value: Any, what: str, least: int | None = None) -> None:
         number = None
     if number is None or (least is not None and number < least):
         raise SpaceError(f"{what} {shown(value)}; it must be {rule}.")
+    return number
 
 
 def real(value: Any, what: str) -> float:

@@ -11,7 +11,8 @@ _OF_A_CHOICE = frozenset({"candidates", "choice", "choices", "label", "length", 
 _OF_A_CONTAINER = re.compile(
     r"object of type '(\w+)' has no len\(\)|'(\w+)' object is not (?:iterable|subscriptable)|"
     r"'(\w+)' object does not support item (?:assignment|deletion)|"
-    r"Value after \* must be an iterable, not (\w+)"
+    r"Value after \* must be an iterable, not (\w+)|cannot unpack non-iterable (\w+) object|"
+    r"argument of type '(\w+)' is not iterable"
 )
 
 

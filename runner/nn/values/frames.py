@@ -39,11 +39,14 @@ def is_running() -> bool:
 
 
 def users_line() -> str:
-    """Returns "file:line" of the innermost frame outside `runner.nn` and torch."""
+    """Returns "file:line" of the innermost frame outside `runner.nn`, torch and `contextlib`, by
+    which a block of `runner.nn` is entered."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        if package != "torch" and not frame.f_globals.get("__name__", "").startswith("runner.nn."):
+        name = frame.f_globals.get("__name__", "")
+        if name.partition(".")[0] not in ("torch", "contextlib") and not name.startswith(
+            "runner.nn."
+        ):
             break
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

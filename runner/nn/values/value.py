@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
-from runner.nn.values.arguments import check_flag, check_whole, listed, real
+from runner.nn.values.arguments import check_flag, listed, real, whole
 from runner.nn.values.build import Build, current
 from runner.nn.values.expression import Expression as Expression
 from runner.nn.values.expression import Variable, compute
@@ -179,10 +179,10 @@ def IntChoice(
     """
     build = current()
     name = build.label(label)
-    for word, end in {"low": low, "high": high, "step": step}.items():
-        check_whole(end, f"IntChoice {name!r} has {word}")
+    given = {"low": low, "high": high, "step": step}
+    least, most, by = (whole(end, f"IntChoice {name!r} has {word}") for word, end in given.items())
     check_flag(log, f"IntChoice {name!r} has log")
-    return _number(build, Numeric(name, low, high, step=step, log=log))
+    return _number(build, Numeric(name, least, most, step=by, log=log))
 
 
 @primitive()

@@ -10,6 +10,7 @@ import torch
 
 from runner import nn
 from runner.errors import SpaceError, SymbolicError
+from runner.nn.values.arguments import whole
 
 OPS = [torch.nn.Identity(), torch.nn.ReLU()]
 HOSTILE = {
@@ -115,7 +116,19 @@ def test_what_cannot_be_right_is_one_clear_line(argument, symbolic):
         assert "\n" not in said and 20 < len(said) < 500, (name, said)
 
 
+class Mute:
+    """An object that cannot be shown."""
+
+    def __repr__(self):
+        raise ValueError
+
+
 NAMED = {
+    "a value without a repr cannot be a candidate: a sample is plain JSON (finite numbers, "
+    "strings, booleans, None, lists, dicts with string keys). Give it a name in a dict of "
+    "candidates, or use a LayerChoice for modules.": lambda: nn.ValueChoice([Mute()], "v"),
+    "ValueChoice 'v' has the prior {1}; give a list of weights.":
+        lambda: nn.ValueChoice([1], "v", prior={1}),
     "An AutoActivation has unit_num '2'; it must be a whole number, at least 1.":
         lambda: nn.AutoActivation(unit_num="2"),
     "Cell 'c' has num_nodes nan; it must be a whole number, at least 1.":
@@ -138,8 +151,11 @@ def test_a_message_names_primitive_label_argument_value_and_rule(message):
 
 
 def test_a_label_that_is_no_text_is_named_with_its_line():
-    with pytest.raises(SpaceError, match=r"test_arguments\.py:\d+: the label of a choice is 3; it"):
+    said = r"test_arguments\.py:\d+: the label of a choice is 3; it"
+    with pytest.raises(SpaceError, match=said):
         nn.LayerChoice(OPS, label=3)
+    with pytest.raises(SpaceError, match=said), nn.label_scope(3):
+        pass
 
 
 SYMBOLIC = {
@@ -165,5 +181,9 @@ def test_values_of_choices_and_whole_numbers_of_numpy_are_right():
     with nn.sample({"n": 2, "c/op_1_0": 0, "c/input_1_0": [0], "c/op_2_0": 0, "c/input_2_0": [1]}):
         cell = nn.Cell(OPS, nn.ValueChoice([1, 2], label="n"), label="c")
     assert len(cell.ops) == 2 and len(nn.Cell(OPS, numpy.int64(3)).ops) == 3
+    for given in (numpy.int64(3), torch.tensor(3)):
+        assert type(whole(given, "")) is int
+        assert nn.IntChoice(given, 9, step=given, label="i") == 3
+        assert nn.InputChoice(given, n_chosen=given, label="p").n_candidates == 3
     assert nn.FloatChoice(numpy.float32(0.5), 1) == 0.5
     assert nn.ValueChoice(range(2, 5)) == 2 and nn.ValueChoice(x for x in (3, 4)) == 3

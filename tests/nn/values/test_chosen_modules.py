@@ -39,7 +39,14 @@ ASKED = {
     "a loop": lambda net: [each for each in net.op],  # noqa: C416
     "a star": lambda net: [*net.op],
     "an index": lambda net: net.op[0],
+    "an unpacking": lambda net: unpacked(net.op),
+    "a search": lambda net: 0 in net.op,
 }
+
+
+def unpacked(pair):
+    first, second = pair
+    return first, second
 
 
 @pytest.mark.parametrize("case", ASKED)

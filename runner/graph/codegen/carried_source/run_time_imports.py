@@ -58,13 +58,19 @@ def _walk(tree: ast.AST, without: frozenset[ast.AST]) -> Iterator[ast.AST]:
 def _is_harmless(function: Any, call: ast.Call | None) -> bool:
     """Returns whether an object imports and runs no code, or is called with a literal that says
     which."""
-    first = call.args[0] if call is not None and call.args else None
-    given = first.value if isinstance(first, ast.Constant) else None
+    given = None if call is None else _first(call)
     if any(function is each for each in _IMPORTING):
         return _is_installed(given)
     if any(function is each for each in _RUNNING):
         return _is_plain(given)
     return not any(function is each for each in _OF_FILES)
+
+
+def _first(call: ast.Call) -> object:
+    """Returns the first argument, or that called `name`, of a call, if it is a literal."""
+    named = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
+    first = next(iter([*call.args, *named]), None)
+    return first.value if isinstance(first, ast.Constant) else None
 
 
 def _live(node: ast.expr, bound: Mapping[str, Any]) -> Any:
@@ -92,12 +98,14 @@ def _imported(nodes: Iterable[ast.AST]) -> dict[str, Any]:
 
 
 def _assigned(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """Yields the names that are variables somewhere in some code."""
+    """Yields the names that are variables, or functions in others, somewhere in some code."""
     for node in nodes:
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             yield node.id
         elif isinstance(node, ast.arg):
             yield node.arg
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from (each.name for each in node.body if isinstance(each, ast.FunctionDef))
 
 
 def _is_installed(name: object) -> bool:
