@@ -50,6 +50,7 @@ SEARCH = [
 ENDS = ("finished", "stopped", "failed")
 MARK = "RUNNER_CHAOS"  # the variable that all processes of a disturbed run inherit
 DISK = "64m"
+UNDER_WAY = 4  # events of a session before it is disturbed: one that starts would never go on
 LONGEST = 1800.0  # seconds that a disturbed run may take in all
 
 
@@ -64,7 +65,7 @@ class Size:
     faults: int  # at least
 
 
-FULL, QUICK = Size(200, 0.5, 20_000, 100), Size(12, 0.5, 100, 5)
+FULL, QUICK = Size(200, 0.7, 20_000, 100), Size(12, 0.7, 100, 5)
 
 
 @final
@@ -122,14 +123,14 @@ def _disturb(
     faults, sessions, begun = Counter[str](), 1, time.monotonic()
     weights = {**FAULTS, **place.faults}
     usable = [fault for fault in weights if has_disk or fault is not fill_disk]
-    driver = _driver(place, folder, size.trials)
+    driver, before = _driver(place, folder, size.trials), 0
     try:
         while driver.poll() != 0:
             if driver.poll() is not None:
                 sessions += 1
-                driver = _driver(place, folder, size.trials)
+                driver, before = _driver(place, folder, size.trials), _events(folder)
             time.sleep(rng.uniform(0, 2 * size.pause))
-            if (folder / "trials").is_dir():
+            if _events(folder) > before + UNDER_WAY:
                 fault = rng.choices(usable, [weights[one] for one in usable])[0]
                 done = fault(Victim(driver.pid, place.workers, folder, rng))
                 faults[fault.__name__] += done
@@ -139,6 +140,17 @@ def _disturb(
         driver.kill()
         driver.wait()
     return dict(faults), sessions
+
+
+def _events(folder: Path) -> int:
+    """How many there are in the record of a run."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(folder)) as database:
+        return int(database.execute("select count(*) from events").fetchone()[0])
+    return 0
+
+
+def _opened(folder: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{folder / RECORD}?mode=ro", uri=True)
 
 
 def _driver(place: Ground, folder: Path, trials: int) -> subprocess.Popen[bytes]:
@@ -158,9 +170,8 @@ def _outcome(
     folder: Path, count: int, faults: dict[str, int], sessions: int, orphans: int, seconds: float
 ) -> Outcome:
     trials = load(folder, ["chaos_parts"]).trials
-    database = sqlite3.connect(folder / RECORD)
-    events = database.execute("select time, kind, trial from events order by id").fetchall()
-    database.close()
+    with contextlib.closing(_opened(folder)) as database:
+        events = database.execute("select time, kind, trial from events order by id").fetchall()
     ends = Counter(trial for _, kind, trial in events if kind in ENDS)
     times = [time for time, _, _ in events]
     finished = [trial for trial in trials if trial.scored]

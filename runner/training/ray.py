@@ -32,7 +32,6 @@ ROOM = 20.0  # seconds in which an actor that there is room for begins
 PORT = 5.0  # seconds in which a cluster answers at its address
 WORD = 30.0  # seconds between two words on waiting
 LOST = 60.0  # seconds to wait for room when the last worker was lost
-TOKEN = Path.home() / ".ray" / "auth_token"  # where `ray start` leaves it
 ONE_CORE = {"CPU": 1}
 EXTRA = 'pip install "nas-runner[ray]"'
 log = logging.getLogger(__name__)
@@ -327,8 +326,6 @@ def _imported() -> ModuleType:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # what goes wrong is said in one line
-    if "RAY_AUTH_TOKEN" in os.environ or TOKEN.is_file():  # else Ray sends it only to some clusters
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
         import ray.exceptions
@@ -365,8 +362,8 @@ def _hint(address: str | None, error: Exception) -> str:
     if address == "auto":
         return " Start one by: ray start --head"
     return (
-        " Somebody listens there: is it a head node of this version of Ray, and is "
-        "its token in RAY_AUTH_TOKEN or ~/.ray/auth_token?"
+        " Somebody listens there: is it a head node of this version of Ray? If it asks for a "
+        "token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN unless it is in ~/.ray/auth_token."
     )
 
 
