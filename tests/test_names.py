@@ -69,6 +69,7 @@ KEPT = {
     "nn/values/build.py: _ambient": "of the present context, reset where it was set",
     "nn/recording/construction_record.py: _recording": "of the present context, too",
     "training/fork_server.py: ahead": "of the present context, too",
+    "data/shared_tensors.py: _place": "of the present context, too",
 }
 
 

@@ -20,7 +20,6 @@ from filelock import FileLock
 from torch import Tensor
 
 FACTS = "tensors.json"
-Tensors = tuple[Tensor, ...]
 _place: ContextVar[tuple[Path, str] | None] = ContextVar("place", default=None)
 
 
@@ -35,7 +34,7 @@ def shared_in(folder: Path | None, key: str) -> Iterator[None]:
         _place.reset(token)
 
 
-def loaded_once(part: str, load: Callable[[], Tensors]) -> Tensors:
+def loaded_once(part: str, load: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     """Returns the CPU tensors that `load` returns; if another process of this machine has loaded
     them before, without calling it."""
     place = _place.get()
@@ -56,7 +55,7 @@ def loaded_once(part: str, load: Callable[[], Tensors]) -> Tensors:
     return found
 
 
-def _write(folder: Path, tensors: Tensors) -> None:
+def _write(folder: Path, tensors: tuple[Tensor, ...]) -> None:
     """Writes tensors into a new folder; none at all if that fails."""
     partial = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
     with suppress(OSError):
@@ -72,7 +71,7 @@ def _write(folder: Path, tensors: Tensors) -> None:
     shutil.rmtree(partial, ignore_errors=True)
 
 
-def _read(folder: Path) -> Tensors | None:
+def _read(folder: Path) -> tuple[Tensor, ...] | None:
     """Returns the tensors in a folder; None if there are none."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="ascii"))
