@@ -129,7 +129,7 @@ def _disturb(
             if driver.poll() is not None:
                 sessions += 1
                 driver, before = _driver(place, folder, size.trials), _events(folder)
-            time.sleep(rng.uniform(0, 2 * size.pause))
+            time.sleep(rng.uniform(0, 2 * size.pause * place.pace))
             if _events(folder) > before + UNDER_WAY:
                 fault = rng.choices(usable, [weights[one] for one in usable])[0]
                 done = fault(Victim(driver.pid, place.workers, folder, rng))

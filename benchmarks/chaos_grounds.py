@@ -24,6 +24,7 @@ class Ground:
     overrides: Sequence[str]
     workers: Callable[[int], list[int]]
     faults: Mapping[Callable[[Victim], bool], int] = field(default_factory=dict)
+    pace: float = 1.0  # by how much faults are rarer, as it takes longer to recover from one
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def ray() -> Iterator[Ground]:
 
     overrides = ["training=ray", f"training.address={cluster.address}"]
     try:
-        yield Ground(overrides, lambda driver: _ours(driver), {lose_node: 2})
+        yield Ground(overrides, lambda driver: _ours(driver), {lose_node: 2}, pace=6.0)
     finally:
         cluster.shutdown()
 
