@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner.display import silence
 
@@ -24,7 +24,6 @@ try:
         import hydra
         from hydra._internal.utils import get_args_parser
         from hydra.core.hydra_config import HydraConfig
-        from hydra.types import RunMode
         from omegaconf import DictConfig, OmegaConf
 
         from runner import launch
@@ -35,13 +34,17 @@ try:
         from runner.config.settings import conf_folder
         from runner.display import progress
         from runner.errors import ConfigError, Interrupted, RunFailed, RunnerError
+        from runner.sweeps import command_line
+        from runner.sweeps.recorded_launcher import recorded
 except KeyboardInterrupt:  # all this takes a moment
     sys.stderr.write("Stopped.\n")
     sys.exit(130)
 
+if TYPE_CHECKING:
+    from runner.sweeps.sweep_driver import SweepDriver
+
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
-sweep: ContextVar[Path | None] = ContextVar("sweep", default=None)  # the folder of its members
 stops: ContextVar[Sequence[int]] = ContextVar("stops", default=())  # the Ctrl-C that we heard of
 ALTERNATIVES = ("run", "multirun", "cfg", "info", "shell_completion")
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -50,11 +53,9 @@ SELDOM = 100  # collections of young objects before one of all; imports make man
 
 @hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")
 def app(config: DictConfig) -> float:
-    """Runs one config. A sweep continues after a failed run, whose objective is NaN."""
+    """Runs one config; those of a sweep are run by `SweepMember`."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    if hydra_config.mode == RunMode.MULTIRUN:
-        sweep.set(Path(hydra_config.sweep.dir))
     overrides: Any = OmegaConf.to_container(hydra_config.overrides.task)  # not interpolated
     try:
         value = launch.execute(config, overrides, folder)
@@ -75,12 +76,21 @@ def app(config: DictConfig) -> float:
     return value
 
 
-def _show_sweep(folder: Path) -> None:
-    """Shows the members of a sweep beside each other."""
+def _end_sweep(sweep: "SweepDriver") -> None:
+    """Shows the members of a sweep beside each other. It fails if one of them did; it is bad input
+    if nothing was run."""
+    from runner.sweeps.sweep_table import sweep_table
     from runner.tasks.compare import show_sweep
 
-    if folder.is_dir():
-        show_sweep(folder)
+    members = sweep.members
+    failed = [member for member in members if member.state == "failed"]
+    if failed:
+        codes = {member.code for member in members}
+        _end_with(RunFailed.exit_code if len(codes) > 1 else codes.pop())
+    if len(members) > 1 and len(failed) < len(members):
+        progress.show(sweep_table(members))
+    if sweep.folder.path.is_dir():
+        show_sweep(sweep.folder.path)
 
 
 def _end_with(code: int) -> None:
@@ -155,7 +165,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     hydra_folder.set(None)
-    sweep.set(None)
     if not silence.young(silence.age()):
         silence.spoken.end()
     with _noting_stops():
@@ -168,10 +177,12 @@ def _run() -> None:
     try:
         _check_flags()
         compose.check_folders(sys.argv[1:])
-        with guarded(), _wrapping_help():
+        wanted = command_line.asked(sys.argv[1:])
+        sys.argv[1:] = wanted.arguments
+        with guarded(), recorded(wanted, wants_traceback) as sweeps, _wrapping_help():
             app()
-        if folder := sweep.get():
-            _show_sweep(folder)
+            for sweep in sweeps:
+                _end_sweep(sweep)
     except KeyboardInterrupt as stop:
         if not getattr(stop, "told", False):
             progress.stopped()

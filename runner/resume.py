@@ -16,9 +16,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")  # characters without a meaning of thei
 _WORDS = frozenset({"null", "true", "false", "inf", "nan"})  # Hydra reads these as values
 
 
+def folder_override(folder: Path, key: str = "resume") -> str:
+    """Returns `resume=FOLDER`, or another key with a folder, in Hydra's grammar."""
+    return f"{key}={_value(_spelled(folder))}"
+
+
 def resume_override(folder: Path, key: str = "resume") -> str:
     """Returns `resume=FOLDER`, or another key with a folder, as it is typed in a shell."""
-    return shlex.quote(f"{key}={_value(_spelled(folder))}")
+    return shlex.quote(folder_override(folder, key))
 
 
 def resume_command(folder: Path) -> str:

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 # for all below it that no longer name stands for. No package is without a name here.
 LAYERS = [
     ["__main__"],
+    ["sweeps"],
     ["launch"],
     ["tasks"],
     ["search"],

@@ -3,6 +3,7 @@
 The checks stand where every config is composed, also those of the members of a sweep.
 """
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import KeyValidationError
 
 from runner.config.allowlist import below, how_to_trust
@@ -126,7 +127,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
     def _note_folder(self, config: DictConfig, run_mode: RunMode) -> None:
         """Remembers the folder where Hydra is going to write: of a sweep, not of its members."""
         if run_mode == RunMode.MULTIRUN:
-            hydra_folder.set(HydraFolder(Path(config.hydra.sweep.dir)))
+            _claim_folder(config)
         elif not self._sweeps:
             hydra_folder.set(HydraFolder(Path(config.hydra.run.dir)))
 
@@ -147,13 +148,16 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         self._sweeps = True
         if given_trust(sweep_overrides) != given_trust([*master_config.hydra.overrides.task]):
             raise ConfigError("trust may not be swept, neither by a file of the config.")
-        return super().load_sweep_config(master_config, sweep_overrides)
+        config = super().load_sweep_config(master_config, sweep_overrides)
+        with read_write(config), open_dict(config):
+            config.hydra.sweep.dir = master_config.hydra.sweep.dir
+        return config
 
     def _check_sweep(self, overrides: Sequence[str]) -> None:
         """Raises ConfigError for a sweep over nothing, which would end without a word."""
         parsed = OverridesParser.create().parse_overrides([*overrides])
         for override in {each.key_or_group: each for each in parsed}.values():  # the last counts
-            if not override.is_sweep_override():
+            if not override.is_sweep_override() or override.is_interval_sweep():
                 continue
             key, value = str(override.key_or_group), override.value()
             if isinstance(value, Glob):
@@ -182,6 +186,37 @@ def _params(config: DictConfig) -> list[str]:
     sweeper: Any = OmegaConf.to_container(config.hydra.sweeper)
     params = sweeper.get("params")
     return [f"{key}={value}" for key, value in params.items()] if isinstance(params, dict) else []
+
+
+def swept_keys(config: DictConfig) -> list[str]:
+    """Returns the keys in which the members of a sweep differ."""
+    said: Any = OmegaConf.to_container(config.hydra.overrides)
+    texts = [*_params(config), *said["hydra"], *said["task"]]
+    parsed = OverridesParser.create().parse_overrides(texts)
+    return [str(one.key_or_group) for one in parsed if one.is_sweep_override()]
+
+
+def _claim_folder(config: DictConfig) -> None:
+    """Remembers the folder of a sweep. One that is named after the time is made here, under a name
+    that no sweep begun in the same second has."""
+    named: Any = OmegaConf.to_container(config.hydra.sweep)
+    wanted = Path(config.hydra.sweep.dir)
+    names = itertools.chain(
+        [wanted], (wanted.with_name(f"{wanted.name}-{i}") for i in itertools.count(2))
+    )
+    if "${now:" not in str(named["dir"]):
+        hydra_folder.set(HydraFolder(wanted))
+        return
+    for folder in names:
+        made = HydraFolder(folder)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        hydra_folder.set(made)
+        config.hydra.sweep.dir = str(folder)
+        return
 
 
 def of_key(error: KeyValidationError) -> str:

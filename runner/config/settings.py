@@ -31,6 +31,7 @@ MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
 INHERIT = "inherit"
 STANDALONE = "standalone"  # source of exported models that imports only torch and libraries
 BESIDE = (MUTATORS, INPUT, WEIGHTS)  # keys of a space that are not arguments of its model
+SWEEP = "sweep"  # a key of the command line alone
 FIRST = "first"  # the key of any strategy that is no argument of its own
 KINDS = {  # in pydantic's words
     "model_type": "a mapping of keys to values",
@@ -219,6 +220,7 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     """
     config = config.copy()
     OmegaConf.set_struct(config, False)
+    _drop_sweep(config)
     _drop_arguments_of_replaced_targets(config, overrides)
     for key, value in leaves_of(OmegaConf.to_container(config)):
         if value == "???":
@@ -268,6 +270,16 @@ def leaves_of(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves_of(item, f"{path}.{key}" if path else str(key))
     else:
         yield path, config
+
+
+def _drop_sweep(config: DictConfig) -> None:
+    """Removes the key of sweeps, which is read from the command line and is no part of a run."""
+    sweep: Any = OmegaConf.to_container(OmegaConf.create({SWEEP: config.pop(SWEEP, None)}))[SWEEP]  # type: ignore[call-overload]
+    if sweep not in (None, {"resume": None}):
+        raise ConfigError(
+            f"sweep is {as_yaml(sweep)}; it may only be given on the command line, as in "
+            "python -m runner -m sweep.resume=multirun/DATE/TIME."
+        )
 
 
 def _drop_arguments_of_replaced_targets(config: DictConfig, overrides: Sequence[str]) -> None:

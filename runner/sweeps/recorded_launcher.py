@@ -1,0 +1,200 @@
+"""Any launcher of Hydra's, which is given only those members of a sweep that are still to run."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, final
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.config.hydra_guard import swept_keys
+from runner.display import format as text
+from runner.display import progress
+from runner.errors import ConfigError, RunFailed, RunnerError, one_line
+from runner.sweeps.command_line import AskedSweep
+from runner.sweeps.sweep_driver import SweepDriver
+from runner.sweeps.sweep_folder import MemberRecord, SweepFolder
+from runner.sweeps.sweep_member import SweepMember, this_process, told
+
+BY_NUMBER = "${hydra.job.num}"  # the folder of a member, unless a user names it otherwise
+IN_DRIVER = "hydra._internal.core_plugins.basic_launcher"  # it starts no processes
+OFTEN = 0.3  # seconds between two looks at the members that other processes run
+
+
+@final
+class RecordedLauncher(Launcher):
+    """A launcher around another one. Members that ended are not launched again: their recorded
+    results are returned, so that a sweeper decides as it did before."""
+
+    def __init__(
+        self, inner: Launcher, driver: SweepDriver, context: HydraContext, config: DictConfig
+    ) -> None:
+        self.driver = driver
+        self._inner = inner
+        self._loader = context.config_loader
+        self._config = config
+        self._places: dict[str, int] = {}  # the folder of each member, where users name them
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Does nothing: the launcher inside is set up already."""
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Runs those of the members that are not over. Raises RunnerError if that is impossible, or
+        if the launcher fails."""
+        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        self._check_places(numbers, job_overrides)
+        self.driver.plan(numbers, job_overrides)
+        given = dict(zip(numbers, job_overrides, strict=True))
+        left = [number for number in numbers if not self.driver.member(number).is_over]
+        with self._told(left):
+            for group in _consecutive(left):
+                self._launch({number: given[number] for number in group})
+        return [_returned(self.driver.member(number)) for number in numbers]
+
+    def _launch(self, given: dict[int, Sequence[str]]) -> None:
+        overrides = [self.driver.overrides_of(number, given[number]) for number in given]
+        try:
+            returned = self._inner.launch(overrides, min(given))
+        except (RunnerError, HydraException, OmegaConfBaseException):
+            raise
+        except Exception as error:
+            raise RunFailed(
+                f"The launcher failed: {one_line(error)}. Once that is mended, go on by "
+                f"{self.driver.folder.resume}."
+            ) from error
+        for number, one in zip(given, returned, strict=True):
+            member = self.driver.member(number)
+            if not member.is_over:  # what calls it failed
+                why = one_line(one._return_value) if one.status == JobStatus.FAILED else "no word"
+                self.driver.folder.write(member.failed(why, RunFailed.exit_code))
+
+    @contextmanager
+    def _told(self, numbers: Sequence[int]) -> Iterator[None]:
+        """Tells of members that other processes run, when they begin and when they end."""
+        if type(self._inner).__module__ == IN_DRIVER:
+            yield
+            return
+        news = _News(self.driver, numbers)
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(OFTEN):
+                news.tell()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+            news.tell()
+
+    def _check_places(
+        self, numbers: Sequence[int], job_overrides: Sequence[Sequence[str]]
+    ) -> None:
+        """Raises ConfigError if two members would have one folder."""
+        plain: Any = OmegaConf.to_container(self._config.hydra.sweep)
+        if plain["subdir"] == BY_NUMBER:
+            return
+        for number, overrides in zip(numbers, job_overrides, strict=True):
+            config = self._loader.load_sweep_config(self._config, [*overrides])
+            with open_dict(config):
+                config.hydra.job.num = number
+            try:
+                place = str(Path(config.hydra.sweep.subdir))
+            except OmegaConfBaseException:  # it depends on what a launcher sets
+                continue
+            if Path(place).is_absolute() or ".." in Path(place).parts:
+                raise ConfigError(
+                    f"hydra.sweep.subdir is {place!r} for member {number}; it must be a folder "
+                    "below that of the sweep."
+                )
+            other = self._places.setdefault(place, number)
+            if other != number:
+                raise ConfigError(
+                    f"hydra.sweep.subdir is {place!r} for members {other} and {number}; each "
+                    f"needs a folder of its own, such as {BY_NUMBER}."
+                )
+
+
+@final
+class _News:
+    """Lines about members that other processes run."""
+
+    def __init__(self, driver: SweepDriver, numbers: Sequence[int]) -> None:
+        self._driver = driver
+        self._told = dict.fromkeys(numbers, "waiting")
+
+    def tell(self) -> None:
+        """Tells what is new."""
+        for number, before in self._told.items():
+            member = self._driver.member(number)
+            if member.state == before:
+                continue
+            self._told[number] = member.state
+            if member.state == "failed":
+                progress.fail(told(member))
+            elif member.state == "running":
+                where = text.near(self._driver.folder.output(number))
+                progress.note(f"{member.title} has begun; its output goes to {where}.")
+            else:
+                best = "" if member.value is None else f"; its best is {text.number(member.value)}"
+                progress.note(f"{member.title} has ended{best}.")
+
+
+@contextmanager
+def recorded(asked: AskedSweep, wants_traceback: bool) -> Iterator[list[SweepDriver]]:
+    """Makes Hydra's launchers recorded ones within the block. Yields a list that will have the
+    sweep, if one begins."""
+    plugins: Any = Plugins
+    before = plugins.instantiate_launcher
+    begun: list[SweepDriver] = []
+
+    def instantiate(
+        self: Plugins, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> Launcher:
+        folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
+        member = SweepMember(folder, this_process(), wants_traceback)
+        inner = before(self, hydra_context, member, config)
+        driver = SweepDriver(folder, asked, swept_keys(config))
+        begun.append(driver)
+        return RecordedLauncher(inner, driver, hydra_context, config)
+
+    plugins.instantiate_launcher = instantiate
+    try:
+        yield begun
+    finally:
+        plugins.instantiate_launcher = before
+        for driver in begun:
+            driver.close()
+
+
+def _consecutive(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yields runs of consecutive numbers: a launcher is told only the first one."""
+    group: list[int] = []
+    for number in numbers:
+        if group and number != group[-1] + 1:
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group
+
+
+def _returned(member: MemberRecord) -> JobReturn:
+    """Returns what a launcher would for a member that is over."""
+    found = JobReturn(overrides=member.overrides, status=JobStatus.COMPLETED)
+    found.return_value = float("nan") if member.value is None else member.value
+    return found

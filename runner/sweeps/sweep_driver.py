@@ -1,0 +1,144 @@
+"""The driver of a sweep: the one process that decides which members run."""
+
+import json
+import os
+import random
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+from filelock import FileLock, Timeout
+
+from runner.database import has_events
+from runner.display.format import clean, cut
+from runner.errors import ConfigError, RunFailed
+from runner.resume import folder_override
+from runner.run_folder import check_links
+from runner.store import writer
+from runner.sweeps.command_line import AskedSweep, fixed, key_of
+from runner.sweeps.sweep_folder import MemberRecord, SweepFolder
+
+LOCK, HOLDER = "sweep.lock", "holder.json"
+LABEL = 160  # characters of the overrides by which a member is named
+
+
+@final
+class SweepDriver:
+    """What is known of a sweep while its driver runs. Holds the lock of its folder until `close`."""
+
+    def __init__(self, folder: SweepFolder, asked: AskedSweep, swept: Sequence[str]) -> None:
+        """Begins a sweep, or goes on with one; `swept` are the keys in which its members differ.
+        Raises ConfigError if the folder has another sweep, or if another process runs this one."""
+        self.folder = folder
+        self._swept = frozenset(swept)
+        self._planned: dict[int, None] = {}
+        self._is_new = not asked.resumes
+        check_links(folder.path)
+        if self._is_new and folder.holds_sweep():
+            raise ConfigError(
+                f"The folder {folder.path} holds a sweep already; go on with it by {folder.resume}, "
+                "or choose another hydra.sweep.dir."
+            )
+        folder.place.mkdir(parents=True, exist_ok=True)
+        self._lock = self._locked()
+        try:
+            if self._is_new:
+                folder.begin(asked.request)
+            else:
+                self._check_alone()
+        except BaseException:
+            self._lock.release()
+            raise
+        random.seed(asked.request.shuffle)  # which Hydra's `shuffle` uses
+
+    def plan(self, numbers: Sequence[int], overrides: Sequence[Sequence[str]]) -> None:
+        """Notes members that are going to run. Raises RunFailed if the sweep had others there."""
+        for number, given in zip(numbers, overrides, strict=True):
+            known = self.folder.member(number)
+            if known is None:
+                label = self._label(given)
+                self.folder.write(MemberRecord(number=number, overrides=[*given], label=label))
+            elif fixed(known.overrides) != fixed(given):
+                raise RunFailed(
+                    f"Member {number} of the sweep in {self.folder.path} was {known.overrides!r:.500}, "
+                    f"and would now be {[*given]!r:.500}; continue with the runner and the config "
+                    "that began it."
+                )
+            self._planned[number] = None
+
+    def member(self, number: int) -> MemberRecord:
+        """Returns a member that was planned. Raises RunFailed if its file is gone."""
+        found = self.folder.member(number)
+        if found is None:
+            raise RunFailed(f"The file of member {number} in {self.folder.place} is gone.")
+        return found
+
+    @property
+    def members(self) -> Sequence[MemberRecord]:
+        """The members that were planned so far, by number."""
+        return [self.member(number) for number in sorted(self._planned)]
+
+    def overrides_of(self, number: int, given: Sequence[str]) -> list[str]:
+        """Returns the overrides with which a member runs: of one that was cut, it goes on. Raises
+        ConfigError if that still runs."""
+        run = self.folder.run_of(self.member(number))
+        if run is None:
+            return [*given]
+        place = run.relative_to(self.folder.path.resolve())
+        resumed = [folder_override(run)] if has_events(run) else []
+        return [*given, folder_override(place, "hydra.sweep.subdir"), *resumed]
+
+    def close(self) -> None:
+        """Releases the folder. Forgets a new sweep of which nothing was run. May be called
+        twice."""
+        if not self._lock.is_locked:
+            return
+        try:
+            if self._is_new and not self._ran():
+                self.folder.forget()
+            else:
+                (self.folder.place / HOLDER).unlink(missing_ok=True)
+        finally:
+            self._lock.release()
+
+    def _ran(self) -> bool:
+        """Returns whether any member left something, or is still to run."""
+        members = self.members
+        return any(one.state != "failed" or one.code != ConfigError.exit_code for one in members)
+
+    def _locked(self) -> FileLock:
+        holder = self.folder.place / HOLDER
+        lock = FileLock(self.folder.place / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigError(
+                f"The sweep in {self.folder.path} is still being run{_who(holder)}; wait for it, "
+                "or stop that process."
+            ) from None
+        holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+        return lock
+
+    def _check_alone(self) -> None:
+        """Raises ConfigError if a process still runs a member, as a launcher's may when the driver
+        is gone."""
+        for member in self.folder.members():
+            run = self.folder.run_of(member)
+            if not member.is_over and run is not None and (who := writer(run)):
+                raise ConfigError(
+                    f"{member.title} of the sweep in {self.folder.path} is still being run{who}; "
+                    "wait for it, or stop that process."
+                )
+
+    def _label(self, overrides: Sequence[str]) -> str:
+        own = [text for text in overrides if key_of(text) in self._swept]
+        return cut(", ".join(own), LABEL)
+
+
+def _who(holder: Path) -> str:
+    try:
+        info = json.loads(holder.read_text())
+        return f" (process {int(info['pid'])} on {clean(str(info['host']))})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return " by another process"
