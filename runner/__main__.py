@@ -79,7 +79,7 @@ def app(config: DictConfig) -> float:
 def _end_sweep(sweep: "SweepDriver") -> None:
     """Shows the members of a sweep beside each other. It fails if one of them did; it is bad input
     if nothing was run."""
-    from runner.sweeps.sweep_table import sweep_table
+    from runner.sweeps.sweep_table import best_member, sweep_table
     from runner.tasks.compare import show_sweep
 
     members = sweep.members
@@ -89,7 +89,9 @@ def _end_sweep(sweep: "SweepDriver") -> None:
         _end_with(RunFailed.exit_code if len(codes) > 1 else codes.pop())
     if len(members) > 1 and len(failed) < len(members):
         progress.show(sweep_table(members))
-    if sweep.folder.path.is_dir():
+    if sweep.searches and (found := best_member(members)):
+        progress.note(found)
+    elif sweep.folder.path.is_dir():
         show_sweep(sweep.folder.path)
 
 

@@ -274,7 +274,8 @@ def leaves_of(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _drop_sweep(config: DictConfig) -> None:
     """Removes the key of sweeps, which is read from the command line and is no part of a run."""
-    sweep: Any = OmegaConf.to_container(OmegaConf.create({SWEEP: config.pop(SWEEP, None)}))[SWEEP]  # type: ignore[call-overload]
+    found = config.pop(SWEEP, None)
+    sweep = OmegaConf.to_container(found) if isinstance(found, DictConfig) else found
     if sweep not in (None, {"resume": None}):
         raise ConfigError(
             f"sweep is {as_yaml(sweep)}; it may only be given on the command line, as in "

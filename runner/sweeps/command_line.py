@@ -48,7 +48,9 @@ def asked(arguments: Sequence[str]) -> AskedSweep:
     if len(given) > 1:
         raise ConfigError(f"{KEY} is given {len(given)} times; a command goes on with one sweep.")
     if not {*FLAGS} & {*rest}:
-        raise ConfigError(f"{KEY} goes on with a sweep; add -m. To go on with a run: resume=FOLDER.")
+        raise ConfigError(
+            f"{KEY} goes on with a sweep; add -m. To go on with a run: resume=FOLDER."
+        )
     folder = folder_of(KEY, values[0]).resolve()
     if not str(folder).isprintable():
         raise ConfigError(f"{KEY} is {str(folder)!r}; the name of a sweep's folder is plain text.")
@@ -117,9 +119,7 @@ def _check_change(folder: Path, one: str, words: Sequence[str]) -> None:
     if _is_free(key) or (key == TRIALS and _grows(one, before)):
         return
     has = f"it has {few([repr(word) for word in before], SHOWN)}" if before else "it has none"
-    raise ConfigError(
-        f"{as_yaml(one)} contradicts the sweep in {folder}: {has}. {MAY_CHANGE}"
-    )
+    raise ConfigError(f"{as_yaml(one)} contradicts the sweep in {folder}: {has}. {MAY_CHANGE}")
 
 
 def _is_free(key: str) -> bool:

@@ -21,10 +21,11 @@ from runner.errors import ConfigError, RunFailed, RunnerError, one_line
 from runner.sweeps.command_line import AskedSweep
 from runner.sweeps.sweep_driver import SweepDriver
 from runner.sweeps.sweep_folder import MemberRecord, SweepFolder
-from runner.sweeps.sweep_member import SweepMember, this_process, told
+from runner.sweeps.sweep_member import SweepMember, show_failure, this_process
 
 BY_NUMBER = "${hydra.job.num}"  # the folder of a member, unless a user names it otherwise
 IN_DRIVER = "hydra._internal.core_plugins.basic_launcher"  # it starts no processes
+SEARCHER = "hydra_plugins.runner_optuna.RunnerOptunaSweeper"
 OFTEN = 0.3  # seconds between two looks at the members that other processes run
 
 
@@ -101,9 +102,7 @@ class RecordedLauncher(Launcher):
             watcher.join()
             news.tell()
 
-    def _check_places(
-        self, numbers: Sequence[int], job_overrides: Sequence[Sequence[str]]
-    ) -> None:
+    def _check_places(self, numbers: Sequence[int], job_overrides: Sequence[Sequence[str]]) -> None:
         """Raises ConfigError if two members would have one folder."""
         plain: Any = OmegaConf.to_container(self._config.hydra.sweep)
         if plain["subdir"] == BY_NUMBER:
@@ -145,7 +144,7 @@ class _News:
                 continue
             self._told[number] = member.state
             if member.state == "failed":
-                progress.fail(told(member))
+                show_failure(member)
             elif member.state == "running":
                 where = text.near(self._driver.folder.output(number))
                 progress.note(f"{member.title} has begun; its output goes to {where}.")
@@ -168,7 +167,8 @@ def recorded(asked: AskedSweep, wants_traceback: bool) -> Iterator[list[SweepDri
         folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
         member = SweepMember(folder, this_process(), wants_traceback)
         inner = before(self, hydra_context, member, config)
-        driver = SweepDriver(folder, asked, swept_keys(config))
+        searches = str(config.hydra.sweeper.get("_target_")) == SEARCHER
+        driver = SweepDriver(folder, asked, swept_keys(config), searches=searches)
         begun.append(driver)
         return RecordedLauncher(inner, driver, hydra_context, config)
 

@@ -27,10 +27,14 @@ LABEL = 160  # characters of the overrides by which a member is named
 class SweepDriver:
     """What is known of a sweep while its driver runs. Holds the lock of its folder until `close`."""
 
-    def __init__(self, folder: SweepFolder, asked: AskedSweep, swept: Sequence[str]) -> None:
-        """Begins a sweep, or goes on with one; `swept` are the keys in which its members differ.
-        Raises ConfigError if the folder has another sweep, or if another process runs this one."""
+    def __init__(
+        self, folder: SweepFolder, asked: AskedSweep, swept: Sequence[str], *, searches: bool
+    ) -> None:
+        """Begins a sweep, or goes on with one. `swept` are the keys in which its members differ,
+        and `searches` is whether these are the trials of one search. Raises ConfigError if the
+        folder has another sweep, or if another process runs this one."""
         self.folder = folder
+        self.searches = searches
         self._swept = frozenset(swept)
         self._planned: dict[int, None] = {}
         self._is_new = not asked.resumes

@@ -108,7 +108,9 @@ class SweepFolder:
         """Returns what the sweep was asked for. Raises ConfigError if there is no sweep, and
         RunFailed if its file cannot be used."""
         if not self.holds_sweep():
-            raise ConfigError(f"There is no sweep in {str(self.path)!r}: it has no {PLACE}/{REQUEST}.")
+            raise ConfigError(
+                f"There is no sweep in {str(self.path)!r}: it has no {PLACE}/{REQUEST}."
+            )
         return _read(self.place / REQUEST, SweepRequest)
 
     def begin(self, request: SweepRequest) -> None:

@@ -51,7 +51,7 @@ class SweepMember:
         if this_process() == self.driver:
             done = self._run(config, record)
             if done.state == "failed":
-                progress.fail(told(done))
+                show_failure(done)
         else:
             with _written_to(self.sweep.output(number)):
                 done = self._run(config, record)
@@ -96,9 +96,9 @@ class SweepMember:
             traceback.print_exc()
 
 
-def told(member: MemberRecord) -> str:
+def show_failure(member: MemberRecord) -> None:
     """Says that a member failed, and why."""
-    return f"{member.title} failed: {member.why}"
+    progress.fail(f"{member.title} failed: {member.why}")
 
 
 def _arrived(sweep: SweepFolder, driver: Process, wants_traceback: bool) -> SweepMember:

@@ -1,4 +1,4 @@
-"""The table of a sweep: each member, how it ended, and why it failed."""
+"""The table of a sweep: each member, how it ended, and why it failed; and the best of them."""
 
 from collections.abc import Sequence
 
@@ -24,6 +24,16 @@ def sweep_table(members: Sequence[MemberRecord]) -> RenderableType:
         label = text.clean(member.label)
         table.add_row(str(member.number), Text(label), best, Text(_state(member)))
     return Group(Text(), table)
+
+
+def best_member(members: Sequence[MemberRecord]) -> str:
+    """Says which member has the best result of the first objective; empty if none has one."""
+    scored = [member for member in members if member.scores and member.value is not None]
+    if not scored:
+        return ""
+    best = max(scored, key=lambda member: member.scores[0])
+    assert best.value is not None
+    return f"The best is {best.title[0].lower()}{best.title[1:]}: {text.number(best.value)}."
 
 
 def _state(member: MemberRecord) -> str:
