@@ -197,7 +197,7 @@ def _run() -> None:
         if stops.get():
             progress.stopped()
             sys.exit(130)
-        known = as_config_error(error, sys.argv[1:])
+        known = error if isinstance(error, RunnerError) else as_config_error(error, sys.argv[1:])
         if wants_traceback or known is None:
             raise
         progress.fail(str(known))

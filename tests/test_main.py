@@ -297,7 +297,7 @@ def test_a_sweep_runs_every_combination_and_goes_on_after_a_failed_one(here, mon
         ("ndom", 0), ("ndom", 1), ("Grid", 0), ("Grid", 1),
     ]  # fmt: skip
     done = inside(*sweep[:-1], "hydra.sweep.dir=some", "seed=0,-1,1", monkeypatch=monkeypatch)
-    assert done.code == 2 and done.err.startswith("error: seed is -1")
+    assert done.code == 1 and done.err.startswith("error: Member 1 (seed=-1) failed: seed is -1")
     assert sorted(p.parent.name for p in here.glob(f"some/*/{RECORD}")) == ["0", "2"]
 
 

@@ -60,7 +60,6 @@ def test_a_class_name_or_alias_means_one_thing():
 # State that outlives its users, each with the reason.
 KEPT = {
     "config/compose.py: _one_at_a_time": "a lock: Hydra has one state for the process",
-    "__main__.py: sweep": "likewise, for each member",
     "__main__.py: exit_code": "Hydra calls the program itself, in a sweep once for each run",
     "__main__.py: stops": "likewise, between the signals and the runs",
     "config/hydra_folder.py: hydra_folder": "Hydra makes the loader that finds it out",

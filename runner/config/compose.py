@@ -16,7 +16,8 @@ from runner.config.settings import conf_folder
 from runner.errors import ConfigError, as_yaml, did_you_mean
 
 MISSING = object()
-OPEN = ("screen.", "evaluator.trainer.", "evaluator.trainer=")  # keys that may be new
+# Keys that may be new.
+OPEN = ("screen.", "evaluator.trainer.", "evaluator.trainer=", "hydra.sweeper.sampler.")
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 OF_TASK = {  # short forms of keys of a task
     "run": "task.run",

@@ -3,7 +3,6 @@
 The checks stand where every config is composed, also those of the members of a sweep.
 """
 
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -127,7 +126,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
     def _note_folder(self, config: DictConfig, run_mode: RunMode) -> None:
         """Remembers the folder where Hydra is going to write: of a sweep, not of its members."""
         if run_mode == RunMode.MULTIRUN:
-            _claim_folder(config)
+            hydra_folder.set(HydraFolder(Path(config.hydra.sweep.dir)))
         elif not self._sweeps:
             hydra_folder.set(HydraFolder(Path(config.hydra.run.dir)))
 
@@ -194,29 +193,6 @@ def swept_keys(config: DictConfig) -> list[str]:
     texts = [*_params(config), *said["hydra"], *said["task"]]
     parsed = OverridesParser.create().parse_overrides(texts)
     return [str(one.key_or_group) for one in parsed if one.is_sweep_override()]
-
-
-def _claim_folder(config: DictConfig) -> None:
-    """Remembers the folder of a sweep. One that is named after the time is made here, under a name
-    that no sweep begun in the same second has."""
-    named: Any = OmegaConf.to_container(config.hydra.sweep)
-    wanted = Path(config.hydra.sweep.dir)
-    names = itertools.chain(
-        [wanted], (wanted.with_name(f"{wanted.name}-{i}") for i in itertools.count(2))
-    )
-    if "${now:" not in str(named["dir"]):
-        hydra_folder.set(HydraFolder(wanted))
-        return
-    for folder in names:
-        made = HydraFolder(folder)
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        hydra_folder.set(made)
-        config.hydra.sweep.dir = str(folder)
-        return
 
 
 def of_key(error: KeyValidationError) -> str:

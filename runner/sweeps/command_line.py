@@ -87,7 +87,7 @@ def fixed(overrides: Sequence[str]) -> Sequence[str]:
 def _merged(folder: Path, request: SweepRequest, more: Sequence[str]) -> Sequence[str]:
     """Returns the arguments of a recorded sweep with what may change. Raises ConfigError."""
     words = [one for one in request.arguments if key_of(one) != DIR]
-    known = {one.lstrip("+") for one in words}
+    known = {*{key_of(one): one.lstrip("+") for one in words}.values()}  # the last one counts
     if why := request.doubt:
         missing = known - {one.lstrip("+") for one in more} - {*FLAGS}
         if missing:

@@ -18,6 +18,7 @@ from runner.config.hydra_guard import swept_keys
 from runner.display import format as text
 from runner.display import progress
 from runner.errors import ConfigError, RunFailed, RunnerError, one_line
+from runner.sweeps.claimed_folder import claim_folder
 from runner.sweeps.command_line import AskedSweep
 from runner.sweeps.sweep_driver import SweepDriver
 from runner.sweeps.sweep_folder import MemberRecord, SweepFolder
@@ -164,6 +165,7 @@ def recorded(asked: AskedSweep, wants_traceback: bool) -> Iterator[list[SweepDri
     def instantiate(
         self: Plugins, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> Launcher:
+        claim_folder(config)
         folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
         member = SweepMember(folder, this_process(), wants_traceback)
         inner = before(self, hydra_context, member, config)

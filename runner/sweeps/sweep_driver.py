@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from runner.database import has_events
 from runner.display.format import clean, cut
-from runner.errors import ConfigError, RunFailed
+from runner.errors import ConfigError, RunFailed, shown
 from runner.resume import folder_override
 from runner.run_folder import check_links
 from runner.store import writer
@@ -20,12 +20,13 @@ from runner.sweeps.command_line import AskedSweep, fixed, key_of
 from runner.sweeps.sweep_folder import MemberRecord, SweepFolder
 
 LOCK, HOLDER = "sweep.lock", "holder.json"
+LONG = 500  # characters of overrides in a message
 LABEL = 160  # characters of the overrides by which a member is named
 
 
 @final
 class SweepDriver:
-    """What is known of a sweep while its driver runs. Holds the lock of its folder until `close`."""
+    """What is known of a sweep while its driver runs. Holds the lock of its folder until closed."""
 
     def __init__(
         self, folder: SweepFolder, asked: AskedSweep, swept: Sequence[str], *, searches: bool
@@ -41,8 +42,8 @@ class SweepDriver:
         check_links(folder.path)
         if self._is_new and folder.holds_sweep():
             raise ConfigError(
-                f"The folder {folder.path} holds a sweep already; go on with it by {folder.resume}, "
-                "or choose another hydra.sweep.dir."
+                f"The folder {folder.path} holds a sweep already; go on with it by "
+                f"{folder.resume}, or choose another hydra.sweep.dir."
             )
         folder.place.mkdir(parents=True, exist_ok=True)
         self._lock = self._locked()
@@ -65,9 +66,9 @@ class SweepDriver:
                 self.folder.write(MemberRecord(number=number, overrides=[*given], label=label))
             elif fixed(known.overrides) != fixed(given):
                 raise RunFailed(
-                    f"Member {number} of the sweep in {self.folder.path} was {known.overrides!r:.500}, "
-                    f"and would now be {[*given]!r:.500}; continue with the runner and the config "
-                    "that began it."
+                    f"Member {number} of the sweep in {self.folder.path} was "
+                    f"{shown(known.overrides, LONG)}, and would now be {shown([*given], LONG)}; "
+                    "go on with the runner and the config that began it."
                 )
             self._planned[number] = None
 
@@ -136,7 +137,7 @@ class SweepDriver:
                 )
 
     def _label(self, overrides: Sequence[str]) -> str:
-        own = [text for text in overrides if key_of(text) in self._swept]
+        own = [text.lstrip("+") for text in overrides if key_of(text) in self._swept]
         return cut(", ".join(own), LABEL)
 
 

@@ -1,7 +1,7 @@
 """What the folder of a sweep says of it: what was asked for, and how each member ended.
 
-All of it lies in `.sweep`, in files that are written whole or not at all. A member has one writer at
-a time: the driver of the sweep, and then the process that runs the member.
+All of it lies in `.sweep`, in files that are written whole or not at all. A member has one writer
+at a time: the driver of the sweep, and then the process that runs the member.
 """
 
 import json
@@ -62,7 +62,9 @@ class MemberRecord(Strict):
     state: Literal["waiting", "running", "ended", "failed"] = "waiting"
     folder: str | None = None  # of its run, below that of the sweep; None before it began
     value: float | None = None  # the best one of the objective; None without one
-    scores: list[float] = []  # of its best trial: one per objective, and more is better
+    scores: list[float] = Field(
+        default_factory=list
+    )  # of its best trial: one per objective, and more is better
     why: str = ""  # it failed
     code: int = 0  # the exit code that it would have had alone
 

@@ -36,7 +36,7 @@ class SweptSpace:
         choices = {key: _choice(one) for key, one in last.items() if one.is_sweep_override()}
         if not choices:
             raise ConfigError(
-                f"This sweeper searches, but no key has alternatives; give one, such as KEY={SYNTAX}."
+                f"This sweeper searches, but no key has alternatives; give one, as in KEY={SYNTAX}."
             )
         self._keys: Mapping[str, str] = {one.label: key for key, one in choices.items()}
         self.space = FlatSpace([*choices.values()])
