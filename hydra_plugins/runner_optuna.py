@@ -23,7 +23,12 @@ class RunnerOptunaSweeper(Sweeper):
         seed: int,
         params: Mapping[str, Any] | None,
     ) -> None:
-        self._arguments = {"sampler": sampler, "n_trials": n_trials, "n_jobs": n_jobs, "seed": seed}
+        self._arguments: dict[str, Any] = {
+            "sampler": sampler,
+            "n_trials": n_trials,
+            "n_jobs": n_jobs,
+            "seed": seed,
+        }
         self._params = params or {}
 
     def setup(

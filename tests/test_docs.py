@@ -36,11 +36,14 @@ OF_RUNS = ("multirun", "outputs/node")  # folders of runs
 NEEDED = {  # packages that commands with these words need
     "resnet18": "torchvision", "mutate": "torchvision", "timm": "timm", "lightning": "lightning",
     "tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "onnx": "onnxscript",
+    "launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
+    "launcher=submitit": "hydra_plugins.hydra_submitit_launcher",
     "cifar10": "torchvision", "image_folder": "torchvision", "training=ray": "ray",
 }  # fmt: skip
 NOT_RUN = {  # words of commands that only compose
     "data=cifar10": "would download", "data=image_folder": "needs photographs",
     "logger=wandb": "needs an account's library", "training.address": "needs a cluster",
+    "launcher=submitit_slurm": "needs a cluster",
 }  # fmt: skip
 ABOUT_RUNS = ("list", "show", "compare", "report", "replay", "export")
 TABLES = ("experiment=nasbench201", "experiment=nasbench_graph")
@@ -103,6 +106,9 @@ def run(folder: Path, command: DocCommand) -> str:
     words = [re.sub(r"^trial=\d+", "trial=1", word) for word in command.words[1:]]
     words = [re.sub(r"latency <= \d+ms", "latency <= 1000s", word) for word in words]
     words = [re.sub(r"^hydra.run.dir=(.*)", r"hydra.run.dir=\1-2", word) for word in words]
+    begins = _sweep_resumed(command)
+    if begins and not any((folder / place / ".sweep").exists() for place in _resumed(command)):
+        python(folder, *begins.words[1:], *_quick(begins))
     named = " ".join(word for word in words[2:] if not word.startswith("hydra."))
     for name in re.findall(r"(?:outputs|multirun)[\w/.]*", named):
         if not (folder / name).exists():  # a run that the reader has, or a folder of runs
@@ -111,10 +117,25 @@ def run(folder: Path, command: DocCommand) -> str:
     return python(folder, *words, *_quick(command))
 
 
+def _resumed(command: DocCommand) -> list[str]:
+    """The folders of the sweeps with which a command goes on."""
+    key = "sweep.resume="
+    return [word.removeprefix(key) for word in command.words if word.startswith(key)]
+
+
+def _sweep_resumed(command: DocCommand) -> DocCommand | None:
+    """The command of the page that begins the sweep with which a command goes on."""
+    found = [one for one in OURS if one.page == command.page
+             and any(f"hydra.sweep.dir={place}" in one.words for place in _resumed(command))]  # fmt: skip
+    return found[0] if found else None
+
+
 def _quick(command: DocCommand) -> list[str]:
     given = {word.partition("=")[0]: word.partition("=")[2] for word in command.overrides}
     if "--help" in command.flags or "--cfg" in command.flags or given.get("task") in ABOUT_RUNS:
         return []
+    if "sweep.resume" in given:
+        return []  # nothing may change
     if given.get("task") == "retrain":
         return ["evaluator.epochs=2"]
     if "resume" in given:
@@ -162,7 +183,7 @@ def test_a_command_composes(command, imports):
     skip_without(command)
     imports(command.page)
     launch.register_resolvers()
-    given = freed(command.overrides)
+    given = freed([word for word in command.overrides if not word.startswith("sweep.resume=")])
     settings_from(compose_config(given), [w for w in given if not w.startswith("hydra.")])
 
 

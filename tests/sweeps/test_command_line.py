@@ -72,8 +72,8 @@ BAD = [
     ("-m sweep.resume=all sweep.resume=all", "sweep.resume is given 2 times"),
     ("-m sweep.resume=all seed=0,2", "'seed=0,2' contradicts the sweep in {here}/all: it has 'see"),
     ("-m sweep.resume=all seed=0", "'seed=0' contradicts the sweep"),
-    ("-m sweep.resume=all budget.trials=9", "'budget.trials=9' contradicts the sweep in {here}/all: "
-     "it has none. Only training, the launcher, and a growing hydra.sweeper.n_trials may change."),
+    ("-m sweep.resume=all budget.trials=9", "'budget.trials=9' contradicts the sweep in {here}/all"
+     ": it has none. Only training, the launcher, and a growing hydra.sweeper.n_trials may"),
     ("-m sweep.resume=all ~seed", "'~seed' contradicts"),
     ("-m sweep.resume=all hydra.sweep.dir=other", "'hydra.sweep.dir=other' contradicts"),
     ("-m sweep.resume=all --config-dir=x", "'--config-dir=x' contradicts"),

@@ -19,8 +19,9 @@ def space_of(*overrides):
 @pytest.mark.parametrize(
     ("text", "choice"),
     [
-        ("a=1,2", Categorical("a", ("1", "2"))), ("a=choice(x,[1,2])", Categorical("a", ("x", "[1,2]"))),
-        ("a='x y',null,true", Categorical("a", ("'x y'", "null", "true"))),
+        ("a=1,2", Categorical("a", ("1", "2"))),
+        ("a=choice(x,[1,2])", Categorical("a", ("x", "[1,2]"))),
+        ("a='x y',null,true", Categorical("a", ("'x y'", "null", "True"))),
         ("a=range(1,9,2)", Numeric("a", 1, 7, step=2)), ("a=range(3)", Numeric("a", 0, 2, step=1)),
         ("a=tag(log,range(1,9))", Numeric("a", 1, 8, step=1, log=True)),
         ("a=range(0,1,0.25)", Categorical("a", ("0.0", "0.25", "0.5", "0.75"))),

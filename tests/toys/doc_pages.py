@@ -72,6 +72,8 @@ def _first(word: str) -> str:
     [override] = OverridesParser.create().parse_overrides([word])
     if not override.is_sweep_override():
         return word
+    if override.is_interval_sweep():
+        return f"{override.get_key_element()}={override.value().start}"
     return f"{override.get_key_element()}={next(override.sweep_string_iterator())}"
 
 
