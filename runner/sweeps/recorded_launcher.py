@@ -177,6 +177,10 @@ def recorded(asked: AskedSweep, wants_traceback: bool) -> Iterator[list[SweepDri
     plugins.instantiate_launcher = instantiate
     try:
         yield begun
+    except KeyboardInterrupt:
+        for driver in begun:
+            progress.note(f"To go on with the sweep: {driver.folder.resume}")
+        raise
     finally:
         plugins.instantiate_launcher = before
         for driver in begun:

@@ -74,6 +74,22 @@ def test_an_error_that_nobody_foresaw_fails_one_member_and_not_the_sweep(here, m
     assert [m["state"] for m in members(here / "all")] == ["failed", "ended"]
 
 
+def test_ctrl_c_says_how_to_go_on(here, monkeypatch):
+    begin = Store.begin
+
+    def stopped(self, config):
+        if config["seed"] == 1:
+            raise KeyboardInterrupt
+        begin(self, config)
+
+    monkeypatch.setattr(Store, "begin", stopped)
+    done = sweep("-m", *TOY, "hydra.sweep.dir=all", "seed=0,1,2")
+    assert done.code == 130 and "python -m runner -m sweep.resume=all" in done.out
+    assert [m["state"] for m in members(here / "all")] == ["ended", "running", "waiting"]
+    monkeypatch.undo()
+    assert sweep("-m", f"sweep.resume={here}/all").code == 0
+
+
 def test_a_member_without_a_result_failed(here):
     done = sweep("-m", *TOY, "hydra.sweep.dir=all", "evaluator._target_=toy.Raises,toy.Arithmetic")
     assert done.code == 1
