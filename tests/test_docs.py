@@ -125,8 +125,8 @@ def _resumed(command: DocCommand) -> list[str]:
 
 def _sweep_resumed(command: DocCommand) -> DocCommand | None:
     """The command of the page that begins the sweep with which a command goes on."""
-    found = [one for one in OURS if one.page == command.page
-             and any(f"hydra.sweep.dir={place}" in one.words for place in _resumed(command))]  # fmt: skip
+    places = [f"hydra.sweep.dir={place}" for place in _resumed(command)]
+    found = [one for one in OURS if one.page == command.page and {*places} & {*one.words}]
     return found[0] if found else None
 
 
