@@ -23,11 +23,13 @@ def test_members_are_proposed_by_a_sampler_and_the_best_is_named(here):
     assert {text for _, text in overrides(here / "all")} <= {"strategy=random", "strategy=grid"}
     best = max(found, key=lambda m: m["scores"][0])
     assert f"The best is member {best['number']} (" in done.out
-    other = sweep(*SEARCH, "hydra.sweep.dir=other", "hydra.sweeper.seed=1")
-    assert other.code == 0 and overrides(here / "other") != overrides(here / "all")
+    other = sweep(
+        *SEARCH, "hydra.sweep.dir=other", "hydra.sweeper.seed=1", "hydra.sweeper.n_trials=1"
+    )
+    assert other.code == 0 and overrides(here / "other") != overrides(here / "all")[:1]
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("after", [20, 1, 3, 9, 10, 18, 29, 30, 32])
 @pytest.mark.parametrize("more", [[], ["hydra.sweeper.n_jobs=2"]], ids=["one", "two"])
 def test_a_search_that_is_killed_at_any_write_goes_on_as_if_it_had_not_been(after, more, here):
