@@ -181,7 +181,8 @@ def _run() -> None:
         compose.check_folders(sys.argv[1:])
         wanted = command_line.asked(sys.argv[1:])
         sys.argv[1:] = wanted.arguments
-        with guarded(), recorded(wanted, wants_traceback) as sweeps, _wrapping_help():
+        record = recorded(wanted, wants_traceback, stops.get)
+        with guarded(), record as sweeps, _wrapping_help():
             app()
             for sweep in sweeps:
                 _end_sweep(sweep)

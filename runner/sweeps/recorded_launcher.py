@@ -1,7 +1,7 @@
 """Any launcher of Hydra's, which is given only those members of a sweep that are still to run."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -155,9 +155,11 @@ class _News:
 
 
 @contextmanager
-def recorded(asked: AskedSweep, wants_traceback: bool) -> Iterator[list[SweepDriver]]:
+def recorded(
+    asked: AskedSweep, wants_traceback: bool, stops: Callable[[], Sequence[int]]
+) -> Iterator[list[SweepDriver]]:
     """Makes Hydra's launchers recorded ones within the block. Yields a list that will have the
-    sweep, if one begins."""
+    sweep, if one begins. `stops` are the signals by which the user stopped this process."""
     plugins: Any = Plugins
     before = plugins.instantiate_launcher
     begun: list[SweepDriver] = []
@@ -167,7 +169,7 @@ def recorded(asked: AskedSweep, wants_traceback: bool) -> Iterator[list[SweepDri
     ) -> Launcher:
         claim_folder(config)
         folder = SweepFolder(Path(config.hydra.sweep.dir).absolute())
-        member = SweepMember(folder, this_process(), wants_traceback)
+        member = SweepMember(folder, this_process(), wants_traceback, stops)
         inner = before(self, hydra_context, member, config)
         searches = str(config.hydra.sweeper.get("_target_")) == SEARCHER
         driver = SweepDriver(folder, asked, swept_keys(config), searches=searches)

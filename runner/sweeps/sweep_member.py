@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from runner import launch
 from runner.database import has_events
 from runner.display import progress, silence
-from runner.errors import RunFailed, RunnerError, one_line, place
+from runner.errors import Interrupted, RunFailed, RunnerError, one_line, place
 from runner.sweeps.sweep_folder import MemberRecord, SweepFolder
 
 Process = tuple[str, int]  # its host and its id
@@ -39,6 +39,7 @@ class SweepMember:
     sweep: SweepFolder
     driver: Process
     wants_traceback: bool
+    stops: Callable[[], Sequence[int]] = tuple  # the signals by which the user stopped the driver
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _arrived, (self.sweep, self.driver, self.wants_traceback)
@@ -67,12 +68,11 @@ class SweepMember:
         self.sweep.write(record)
         try:
             done = self._outcome(record, launch.execute(config, overrides, folder), folder)
-        except RunnerError as error:
-            self._show_traceback()
-            done = record.failed(str(error), error.exit_code)
         except Exception as error:
+            if stops := self.stops():  # a library has turned Ctrl-C into an error of its own
+                raise Interrupted(stops[0]) from error
             self._show_traceback()
-            done = record.failed(f"{one_line(error)}{place(error)}", RunFailed.exit_code)
+            done = _failed(record, error)
         finally:
             launch.leave_no_trace(folder, hydra_config.output_subdir, hydra_config.job.name)
         self.sweep.write(done)
@@ -94,6 +94,12 @@ class SweepMember:
     def _show_traceback(self) -> None:
         if self.wants_traceback:
             traceback.print_exc()
+
+
+def _failed(record: MemberRecord, error: Exception) -> MemberRecord:
+    if isinstance(error, RunnerError):
+        return record.failed(str(error), error.exit_code)
+    return record.failed(f"{one_line(error)}{place(error)}", RunFailed.exit_code)
 
 
 def show_failure(member: MemberRecord) -> None:

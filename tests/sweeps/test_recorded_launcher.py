@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from hydra.core.plugins import Plugins
 from sweeping import TOY, killed, members, sweep, trials
 
+from runner import launch
 from runner.errors import ConfigError
 from runner.store import Store
 from runner.sweeps import claimed_folder
@@ -88,6 +90,24 @@ def test_ctrl_c_says_how_to_go_on(here, monkeypatch):
     assert [m["state"] for m in members(here / "all")] == ["ended", "running", "waiting"]
     monkeypatch.undo()
     assert sweep("-m", f"sweep.resume={here}/all").code == 0
+
+
+def test_ctrl_c_that_a_library_takes_for_an_error_fails_no_member(here, monkeypatch):
+    execute = launch.execute
+
+    def interrupted(config, overrides, folder):
+        if config.seed != 1:
+            return execute(config, overrides, folder)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            raise ValueError("odd import") from None
+
+    monkeypatch.setattr(launch, "execute", interrupted)
+    done = sweep("-m", *TOY, "hydra.sweep.dir=all", "seed=0,1,2")
+    assert done.code == 130 and "odd import" not in done.err + done.out
+    assert [m["state"] for m in members(here / "all")] == ["ended", "running", "waiting"]
 
 
 def test_a_member_without_a_result_failed(here):
