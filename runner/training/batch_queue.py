@@ -1,0 +1,224 @@
+"""Jobs of a batch system: pilots that are submitted through submitit, how they fare, and their end.
+
+See https://github.com/facebookincubator/submitit.
+"""
+
+import contextlib
+import io
+import os
+import shlex
+import shutil
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, final
+
+from runner.errors import ConfigError, RunnerError
+from runner.training.pilot import Pilot
+
+EXTRA = 'pip install "nas-runner[slurm]"'
+COMMANDS = ("sbatch", "squeue", "scancel", "srun", "scontrol")
+ANSWER = 20.0  # seconds that Slurm may take to answer a question
+CANCEL = 3.0  # seconds that it may take to cancel jobs
+NOTICE = 90.0  # seconds before its end that a job is told of it, at most
+TIMES_OVER = 1_000_000  # how often a job may be requeued at the end of its time
+QUIET = {"SUBMITIT_LOG_LEVEL": "NOCONFIG"}  # the library would configure logging
+
+
+@final
+class NotSubmitted(RunnerError):
+    """A batch system does not take jobs."""
+
+
+@final
+@dataclass(frozen=True)
+class Request:
+    """What each job asks for."""
+
+    minutes: int
+    idle_minutes: float  # without a driver, after which it ends
+    partition: str | None = None
+    account: str | None = None
+    gpus: int = 0
+    cpus: int = 1
+    memory: float | None = None  # GB
+    setup: Sequence[str] = ()  # lines of shell
+    extra: Mapping[str, Any] = field(default_factory=dict)  # options of sbatch
+
+    @property
+    def notice(self) -> float:
+        """The seconds before its end that it is told of it."""
+        return min(NOTICE, 15.0 * self.minutes)
+
+
+@final
+class PilotJob:
+    """What submitit calls on a node, and asks what to call when the job is requeued."""
+
+    def __init__(self, post: str, request: Request) -> None:
+        self._post, self._request = post, request
+
+    def __call__(self) -> None:
+        request = self._request
+        idle, seconds = 60.0 * request.idle_minutes, 60.0 * request.minutes
+        Pilot(Path(self._post), seconds, request.notice, idle).run()
+
+    def checkpoint(self) -> Any:
+        """Returns what to call next time: the same. The worker has ended already."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+class BatchQueue(ABC):
+    """A batch system as this user's jobs see it."""
+
+    def __init__(self, executor: Any, environment: Mapping[str, str]) -> None:
+        self._executor, self._environment = executor, environment
+
+    def submit(self, posts: Sequence[Path], request: Request) -> list[str]:
+        """Submits a pilot for each of some folders, as an array. Returns their job ids. Raises
+        NotSubmitted, in one line, with what the batch system said."""
+        submitit = _imported()
+        said = io.StringIO()
+        try:
+            with (
+                contextlib.redirect_stderr(said),
+                submitit.helpers.clean_env(),
+                _environment(self._environment),
+            ):
+                jobs = self._executor.submit_array([PilotJob(str(p), request) for p in posts])
+        except (submitit.core.utils.FailedJobError, OSError, RuntimeError) as error:
+            text = said.getvalue() or str(error)
+            raise NotSubmitted(" ".join(text.split())) from error
+        return self._added(jobs)
+
+    def _added(self, jobs: Sequence[Any]) -> list[str]:
+        return [job.job_id for job in jobs]
+
+    @abstractmethod
+    def states(self) -> Mapping[str, str] | None:
+        """Returns the jobs that have not ended, with what each is doing and why; None if that is
+        unknown now."""
+
+    @abstractmethod
+    def cancel(self, ids: Sequence[str]) -> None:
+        """Cancels jobs, which were told to end before."""
+
+
+@final
+class SlurmQueue(BatchQueue):
+    """Slurm, https://slurm.schedmd.com."""
+
+    def __init__(self, folder: Path, request: Request) -> None:
+        """Logs go to a folder. Raises ConfigError if this machine cannot submit jobs."""
+        missing = [name for name in COMMANDS if shutil.which(name) is None]
+        if missing:
+            raise ConfigError(
+                f"training=slurm needs Slurm's command {missing[0]}, which is not on the PATH of "
+                "this machine; start the run on a login node of the cluster, or try "
+                "training.cluster=local."
+            )
+        executor = _imported().SlurmExecutor(folder, max_num_timeout=TIMES_OVER)
+        executor.update_parameters(**_options(request))
+        super().__init__(executor, {})
+
+    def states(self) -> Mapping[str, str] | None:
+        command = ["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%T|%r"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if done.returncode:
+            return None
+        lines = (line.strip().split("|") for line in done.stdout.splitlines())
+        return {line[0]: f"{line[1]}, {line[2]}" for line in lines if len(line) == 3}
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            if ids:
+                subprocess.run(["scancel", *ids], capture_output=True, timeout=CANCEL)
+
+
+@final
+class LocalQueue(BatchQueue):
+    """Jobs that are processes of this machine, with all else as on a cluster."""
+
+    def __init__(self, folder: Path, request: Request) -> None:
+        executor = _imported().LocalExecutor(folder, max_num_timeout=TIMES_OVER)
+        executor.update_parameters(
+            timeout_min=request.minutes, signal_delay_s=int(request.notice),
+            gpus_per_node=request.gpus, setup=[*request.setup],
+        )  # fmt: skip
+        executor._throttling = 0.0
+        super().__init__(executor, {"PYTHONPATH": _with_package()})
+        self._jobs: dict[str, Any] = {}  # those of this process
+
+    def _added(self, jobs: Sequence[Any]) -> list[str]:
+        self._jobs |= {job.job_id: job for job in jobs}
+        return super()._added(jobs)
+
+    def states(self) -> Mapping[str, str] | None:
+        found = {place.name: "RUNNING, None" for place in Path("/proc").glob("[0-9]*")}
+        over = [number for number, job in self._jobs.items() if job.done()]
+        return {number: state for number, state in found.items() if number not in over}
+
+    def cancel(self, ids: Sequence[str]) -> None:
+        for number in ids:
+            if number in self._jobs and not self._jobs[number].done():
+                self._jobs[number].cancel()
+
+
+def _options(request: Request) -> dict[str, Any]:
+    """Returns the parameters of submitit's executor for Slurm."""
+    srun = [f"--cpus-per-task={request.cpus}"]  # which it does not inherit since Slurm 22.05
+    options: dict[str, Any] = {
+        "job_name": "runner", "time": request.minutes, "signal_delay_s": int(request.notice),
+        "cpus_per_task": request.cpus, "wckey": None, "srun_args": srun,
+        "setup": [f"export PYTHONPATH={shlex.quote(_with_package())}", *request.setup],
+        "additional_parameters": {"requeue": True, **request.extra},
+    }  # fmt: skip
+    if request.gpus:
+        options["gpus_per_node"] = request.gpus
+    if request.memory is not None:
+        options["mem"] = f"{int(1024 * request.memory)}M"
+    for name in ("partition", "account"):
+        if (value := getattr(request, name)) is not None:
+            options[name] = value
+    return options
+
+
+def _with_package() -> str:
+    """Returns the search path by which a node finds this package, wherever it is installed."""
+    home = str(Path(__file__).resolve().parents[2])
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join([home, *(path for path in others if path)])
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets variables of the environment for a while."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _imported() -> ModuleType:
+    """Returns the module `submitit`. Raises ConfigError if it is not installed."""
+    try:
+        with _environment(QUIET):
+            import submitit
+            import submitit.helpers
+    except ImportError as error:
+        raise ConfigError(f"training=slurm needs submitit ({error}): {EXTRA}") from error
+    return submitit
