@@ -8,7 +8,9 @@ import io
 import os
 import shlex
 import shutil
+import signal
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +24,9 @@ from runner.training.pilot import Pilot
 EXTRA = 'pip install "nas-runner[slurm]"'
 COMMANDS = ("sbatch", "squeue", "scancel", "srun", "scontrol")
 ANSWER = 20.0  # seconds that Slurm may take to answer a question
-CANCEL = 3.0  # seconds that it may take to cancel jobs
+CANCEL = 2.0  # seconds that it may take to cancel jobs
+CLOSING = 2.0  # seconds in which pilots of this machine end by themselves
+LOOK = 0.03  # seconds between two looks at their jobs
 NOTICE = 90.0  # seconds before its end that a job is told of it, at most
 TIMES_OVER = 1_000_000  # how often a job may be requeued at the end of its time
 QUIET = {"SUBMITIT_LOG_LEVEL": "NOCONFIG"}  # the library would configure logging
@@ -87,8 +91,7 @@ class BatchQueue(ABC):
         try:
             with (
                 contextlib.redirect_stderr(said),
-                submitit.helpers.clean_env(),
-                _environment(self._environment),
+                _environment(_outside_jobs() | self._environment),
             ):
                 jobs = self._executor.submit_array([PilotJob(str(p), request) for p in posts])
         except (submitit.core.utils.FailedJobError, OSError, RuntimeError) as error:
@@ -106,7 +109,11 @@ class BatchQueue(ABC):
 
     @abstractmethod
     def cancel(self, ids: Sequence[str]) -> None:
-        """Cancels jobs, which were told to end before."""
+        """Cancels jobs."""
+
+    def close(self, ids: Sequence[str]) -> None:
+        """Cancels jobs whose pilots were told to end before."""
+        self.cancel(ids)
 
 
 @final
@@ -161,7 +168,7 @@ class LocalQueue(BatchQueue):
         self._jobs |= {job.job_id: job for job in jobs}
         return super()._added(jobs)
 
-    def states(self) -> Mapping[str, str] | None:
+    def states(self) -> Mapping[str, str]:
         found = {place.name: "RUNNING, None" for place in Path("/proc").glob("[0-9]*")}
         over = [number for number, job in self._jobs.items() if job.done()]
         return {number: state for number, state in found.items() if number not in over}
@@ -170,6 +177,25 @@ class LocalQueue(BatchQueue):
         for number in ids:
             if number in self._jobs and not self._jobs[number].done():
                 self._jobs[number].cancel()
+
+    def close(self, ids: Sequence[str]) -> None:
+        """Lets pilots end by themselves, and then ends those that have not."""
+        if not self._wait(ids, CLOSING):
+            self.cancel([*self._jobs])
+            self._wait([], CANCEL)
+        for number, job in self._jobs.items():
+            if not job.done():  # and was not waited for, so no other process has its number
+                os.kill(int(number), signal.SIGKILL)
+        self._wait([], CLOSING)
+
+    def _wait(self, ids: Sequence[str], seconds: float) -> bool:
+        """Waits for the end of jobs, and of those of this process. Returns whether they ended."""
+        deadline = time.monotonic() + seconds
+        while not {*ids, *self._jobs}.isdisjoint(self.states()):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK)
+        return True
 
 
 def _options(request: Request) -> dict[str, Any]:
@@ -198,19 +224,31 @@ def _with_package() -> str:
     return os.pathsep.join([home, *(path for path in others if path)])
 
 
+def _outside_jobs() -> dict[str, str | None]:
+    """Returns what to unset so that a driver that is a job itself does not pass on what its own job
+    asked for. Where Slurm's configuration is, and the user's defaults for sbatch, stay."""
+    ours = ("SLURM_", "SLURMD_", "SRUN_", "SUBMITIT_")
+    names = [name for name in os.environ if name.startswith(ours) and name != "SLURM_CONF"]
+    return dict.fromkeys(names)
+
+
 @contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Sets variables of the environment for a while."""
+def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """Sets variables of the environment for a while; None: unsets them."""
     before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+    _set(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _imported() -> ModuleType:
@@ -218,7 +256,6 @@ def _imported() -> ModuleType:
     try:
         with _environment(QUIET):
             import submitit
-            import submitit.helpers
     except ImportError as error:
         raise ConfigError(f"training=slurm needs submitit ({error}): {EXTRA}") from error
     return submitit

@@ -76,7 +76,7 @@ class Pilot:
         """`post` is the folder of its messages. Its job lasts `seconds`, and is told of its end
         `notice` seconds before. It ends after `idle` seconds without a driver."""
         self._post = post
-        self._began = time.monotonic()
+        self._began, self._parent = time.monotonic(), os.getppid()
         self._seconds, self._notice, self._idle = seconds, notice, idle
         self._life = self._new_life()
         self._out = Outgoing(outbox(post, self._life))
@@ -220,6 +220,8 @@ class Pilot:
 
     def _look(self, now: float) -> None:
         """Gives a sign of life from time to time, and looks for one of the driver."""
+        if os.getppid() != self._parent:
+            self._over = "its job was ended"
         if now < self._beaten + BEAT:
             return
         self._beaten = now

@@ -131,8 +131,10 @@ class PilotWorker(WorkerHandle):
         self._leave()
 
     def lose(self, why: str) -> None:
-        """Hears no more of it, for a reason that may lie in its trials."""
+        """Hears no more of it, for a reason that may lie in its trials. If it is alive after all,
+        it is to end."""
         self._give_up(why)
+        self.tell({"end": True})
         self._leave()
 
     def _leave(self) -> None:

@@ -22,7 +22,16 @@ from runner.training.batch_queue import (
     SlurmQueue,
 )
 from runner.training.devices import check_count
-from runner.training.pilot import BEGIN, DRIVER, PILOTS, TIME, dismiss, next_life, outbox, write_whole
+from runner.training.pilot import (
+    BEGIN,
+    DRIVER,
+    PILOTS,
+    TIME,
+    dismiss,
+    next_life,
+    outbox,
+    write_whole,
+)
 from runner.training.pilot_worker import Past, PilotWorker, digest
 from runner.training.service import Limits
 from runner.training.trial_files import Seal
@@ -40,9 +49,8 @@ SILENT = 180.0  # seconds without a sign of life of a pilot, after which it is g
 WORD, WORDS = 60.0, 600.0  # seconds to the first word on waiting, and between others
 AGAIN = 60.0  # seconds until jobs that were refused are submitted again
 REQUEUES = 10  # times that a trial may lose its job without a word, before it is to blame
-CLOSING = 3.0  # seconds in which pilots end
-NEVER = ("PartitionTimeLimit", "PartitionNodeLimit", "BadConstraints", "InvalidAccount",
-         "InvalidQOS", "AssocGrpTRESMinutes")  # fmt: skip
+NEVER = ("PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "BadConstraints",
+         "InvalidAccount", "InvalidQOS")  # fmt: skip
 ID, WORDED = re.compile(r"\d+(_\d+)?"), re.compile(r"[\w.,:@%+=/-]+")
 OPTION = re.compile(r"[a-z][a-z-]*")
 OURS = {"array", "error", "input", "open-mode", "output", "signal", "nodes", "ntasks", "wrap"}
@@ -94,9 +102,7 @@ class Slurm(WorkerPool[PilotWorker]):
         """Submits the first jobs, or finds those of an earlier driver. Raises ConfigError."""
         limits = Limits(retries, trial_timeout, stall_timeout, max_failures, fail_fast)
         super().__init__(setup, limits)
-        request = Request(
-            time, idle_minutes, partition, account, gpus, cpus, memory, shell, extra
-        )
+        request = Request(time, idle_minutes, partition, account, gpus, cpus, memory, shell, extra)
         _check(request, workers, trials_per_job, threads, setup.folder)
         if cluster not in LOOKS:
             raise ConfigError(f"training.cluster is {as_yaml(cluster)}; it is slurm or local.")
@@ -129,7 +135,7 @@ class Slurm(WorkerPool[PilotWorker]):
             raise
 
     def _write_begin(self, device: str, threads: int) -> bool:
-        """Writes what workers need to begin. Returns whether it is as an earlier driver wrote it."""
+        """Writes what workers need to begin. Returns whether an earlier driver wrote the same."""
         setup = self.setup
         if setup.initial_weights is not None:
             copy = self._root / WEIGHTS
@@ -155,8 +161,7 @@ class Slurm(WorkerPool[PilotWorker]):
                 post.worker.dismiss()
             else:
                 dismiss(post.folder)
-        ids = [post.job for post in self._posts]
-        self._end(ids)
+        self._queue.close([post.job for post in self._posts])
         self._posts.clear()
         self._workers.clear()
         self._waiting.clear()
@@ -165,15 +170,6 @@ class Slurm(WorkerPool[PilotWorker]):
         shutil.rmtree(self._root / PILOTS, ignore_errors=True)
         for name in (BEGIN, DRIVER, WEIGHTS):
             (self._root / name).unlink(missing_ok=True)
-
-    def _end(self, ids: Sequence[str]) -> None:
-        """Ends jobs that were told to end; those of this machine may do so by themselves."""
-        deadline = _now() + CLOSING
-        while isinstance(self._queue, LocalQueue) and _now() < deadline:
-            if not {*ids} & {*(self._queue.states() or ())}:
-                return
-            time.sleep(SLOW / 2)
-        self._queue.cancel(ids)
 
     # Pilots that an earlier driver has left
 
@@ -366,9 +362,10 @@ class Slurm(WorkerPool[PilotWorker]):
                     worker.lose(f"its Slurm job {post.job} has ended")
                 elif worker is None and not next_life(post.folder):
                     self._count_unbegun(post)
+            elif worker is not None and post.state.startswith("SUSPENDED"):
+                worker.beaten = now
             elif worker is not None and now > worker.beaten + SILENT:
-                if not post.state.startswith("SUSPENDED"):
-                    worker.lose(f"nothing was heard of it for {SILENT:.0f} s")
+                worker.lose(f"nothing was heard of it for {SILENT:.0f} s")
 
     def _count_unbegun(self, post: Post) -> None:
         """Raises RunFailed if too many jobs in a row have ended before they began to work."""
@@ -418,8 +415,9 @@ class Slurm(WorkerPool[PilotWorker]):
         post = self._posts[0]
         if any(reason in post.state for reason in NEVER):
             raise RunFailed(
-                f"Slurm will never start the job {post.job} ({post.state}); see training.time, "
-                "training.partition, training.account and training.extra."
+                f"Slurm will never start the job {post.job} ({post.state}): it asks for more than "
+                "its partition has or allows; see training.time, cpus, gpus, memory, partition, "
+                "account and extra."
             )
         if now > self._since + self._word:
             self._word += WORDS
@@ -462,9 +460,7 @@ def _device(device: str, gpus: int) -> str:
     return "cuda:0" if device == "auto" and gpus else "cpu"
 
 
-def _check(
-    request: Request, workers: int, trials: int | None, threads: int, folder: Path
-) -> None:
+def _check(request: Request, workers: int, trials: int | None, threads: int, folder: Path) -> None:
     """Raises ConfigError for what cannot be asked for."""
     check_count("workers", workers)
     check_count("threads", threads)
