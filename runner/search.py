@@ -18,9 +18,11 @@ from runner.report.refresh import ReportRefresh
 from runner.resume import resume_command, resume_override
 from runner.store import RECORD, Store, has_events, read
 from runner.training.fork_server import head_start
+from runner.training.pilot import dismiss_all
 from runner.trial import Trial
 from runner.weight_keeper import WeightKeeper
 
+SLURM = "runner.training.slurm.Slurm"  # whose jobs go on while there is no driver
 log = logging.getLogger(__name__)
 
 
@@ -59,6 +61,8 @@ def _search(
     parents = strategy.parents if engine.inherits else 0
     goals = Goals.of_settings(settings)
     with _stoppable(folder), ExitStack() as closing:
+        if settings.training["_target_"] != SLURM:
+            dismiss_all(folder)
         service = parts.make_service(settings, folder, heirs=parents > 0)
         closing.callback(service.close)
         shown = progress.for_terminal(

@@ -91,7 +91,7 @@ class BatchQueue(ABC):
         try:
             with (
                 contextlib.redirect_stderr(said),
-                _environment(_outside_jobs() | self._environment),
+                _environment({**_outside_jobs(), **self._environment}),
             ):
                 jobs = self._executor.submit_array([PilotJob(str(p), request) for p in posts])
         except (submitit.core.utils.FailedJobError, OSError, RuntimeError) as error:
@@ -258,4 +258,5 @@ def _imported() -> ModuleType:
             import submitit
     except ImportError as error:
         raise ConfigError(f"training=slurm needs submitit ({error}): {EXTRA}") from error
-    return submitit
+    module: ModuleType = submitit
+    return module

@@ -23,6 +23,7 @@ from runner.training.worker_host import WorkerHost
 
 BEGIN = "begin.json"  # in the folder of all pilots: what a worker needs to begin
 DRIVER = "driver"  # in the same folder; its content changes as long as there is a driver
+FOLDER = "slurm"  # that folder, in the one of the run
 PILOTS = "pilots"  # a folder in it, with a folder for each pilot
 TIME = "its time was over"  # why it was interrupted
 BEAT = 5.0  # seconds between two signs of life
@@ -59,6 +60,15 @@ def dismiss(post: Path) -> None:
         box = Outgoing(inbox(post, number))
         box.send({"end": True})
         box.close()
+
+
+def dismiss_all(folder: Path) -> None:
+    """Tells all pilots that a killed driver of a run has left to end, so that no trial runs twice
+    when the run goes on without them."""
+    for post in (folder / FOLDER / PILOTS).glob("*"):
+        if post.is_dir() and not post.is_symlink():
+            with contextlib.suppress(OSError):
+                dismiss(post)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -25,6 +25,7 @@ from runner.training.devices import check_count
 from runner.training.pilot import (
     BEGIN,
     DRIVER,
+    FOLDER,
     PILOTS,
     TIME,
     dismiss,
@@ -38,7 +39,6 @@ from runner.training.trial_files import Seal
 from runner.training.worker_pool import STILLBORN, Handle, WorkerPool
 from runner.trial import CHECKPOINT, STATE, Failure, Job, Report, Setup, trial_folder
 
-FOLDER = "slurm"  # in the folder of the run
 JOB = "job"  # in the folder of a pilot: the id of its job
 LOGS = "jobs"  # the folder of what submitit writes, logs among it
 WEIGHTS = "initial.safetensors"  # those that models start from, where the nodes see them
@@ -351,8 +351,9 @@ class Slurm(WorkerPool[PilotWorker]):
 
     def _see(self, now: float) -> None:
         """Looks at the queue. A job that is not there any more, twice, has ended."""
-        states = self._queue.states()
-        for post in [*self._posts] if states is not None else ():
+        if (states := self._queue.states()) is None:
+            return
+        for post in [*self._posts]:
             post.missed = 0 if post.job in states else post.missed + 1
             post.state = states.get(post.job, "it has ended")
             worker = post.worker

@@ -7,8 +7,7 @@ import textwrap
 import time
 from collections import Counter
 
-from runner.training import slurm
-from runner.training.pilot import PILOTS
+from runner.training.pilot import FOLDER, PILOTS
 
 OWN = ["space=mlp", "strategy=random", "evaluator=function", "evaluator.fn._target_=slow.train",
        "trust=[slow]", "export.top=0", "report=null"]  # fmt: skip
@@ -56,7 +55,7 @@ def until(holds, seconds=90):
 
 def messages(folder):
     """What the pilots of a run have sent."""
-    paths = sorted((folder / slurm.FOLDER / PILOTS).glob("*/outbox.*.jsonl"))
+    paths = sorted((folder / FOLDER / PILOTS).glob("*/outbox.*.jsonl"))
     return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
 
 

@@ -18,7 +18,7 @@ import runner
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError, RunFailed
 from runner.training import slurm
-from runner.training.pilot import PILOTS, dismiss
+from runner.training.pilot import FOLDER, PILOTS, dismiss
 from runner.trial import ENDS, Setup, Trial
 
 ON = ["training=slurm", "training.cluster=local", "training.workers=1"]
@@ -45,7 +45,7 @@ def test_a_killed_driver_that_is_resumed_goes_on_with_the_jobs_that_it_left(ends
     whole = runner.run([*OWN, "training=inline", "training.device=cpu", "budget.trials=3",
                         "seed=3"], here / "whole")  # fmt: skip
     assert history(run.trials) == history(whole.trials)
-    assert not (folder / slurm.FOLDER / PILOTS).exists()
+    assert not (folder / FOLDER / PILOTS).exists()
 
 
 def test_a_driver_that_wants_something_else_starts_its_trials_anew(slow, here):
@@ -53,11 +53,21 @@ def test_a_driver_that_wants_something_else_starts_its_trials_anew(slow, here):
     log, folder = slow(0.4), here / "run"
     killed_driver(folder, [*OWN, *ON, "budget.trials=2"], lambda: started(log)[0])
     [pilot] = pids(folder)
-    begin = folder / slurm.FOLDER / "begin.json"
+    begin = folder / FOLDER / "begin.json"
     begin.write_text(json.dumps(json.loads(begin.read_text()) | {"threads": 7}))
     run = runner.run([f"resume={folder}"], folder)
     assert started(log) == {0: 2, 1: 1}
     assert [trial.step for trial in run.trials] == [4, 4] and not alive(pilot)
+
+
+def test_a_driver_of_another_service_ends_the_jobs_that_it_finds(slow, here):
+    log, folder = slow(0.4), here / "run"
+    killed_driver(folder, [*OWN, *ON, "budget.trials=2"], lambda: started(log)[0])
+    [pilot] = pids(folder)
+    run = runner.run([f"resume={folder}", "training=inline", "training.device=cpu"], folder)
+    until(lambda: not alive(pilot))
+    assert messages(folder)[-1] == {"ended": "dismissed"}
+    assert [trial.step for trial in run.trials] == [4, 4]
 
 
 def test_a_pilot_without_a_driver_ends_by_itself(slow, here):
@@ -167,7 +177,7 @@ def test_a_job_runs_so_many_trials_and_another_follows(tmp_path):
     service, reports = make_service("slurm", setup, {"trials_per_job": 2}), []
     run_all(service, reports.append, reports, 3)
     service.close()
-    assert len([*(tmp_path / slurm.FOLDER / slurm.LOGS).glob("*_submitted.pkl")]) in (2, 3)
+    assert len([*(tmp_path / FOLDER / slurm.LOGS).glob("*_submitted.pkl")]) in (2, 3)
     assert [r.kind for r in reports if r.kind in ENDS] == ["finished"] * 3
 
 
@@ -234,7 +244,7 @@ def test_a_job_that_will_never_start_ends_the_run(tmp_path, commands, monkeypatc
 def test_jobs_that_end_before_they_begin_end_the_run_with_their_last_word(
     tmp_path, commands, monkeypatch
 ):
-    log = tmp_path / "run" / slurm.FOLDER / slurm.LOGS / "7_0_log.err"
+    log = tmp_path / "run" / FOLDER / slurm.LOGS / "7_0_log.err"
     commands(sbatch=f"echo Submitted batch job 7; echo 'No module named runner' > {log}")
     monkeypatch.setattr(slurm, "LOOKS", {"slurm": 0.0})
     service = real(tmp_path)

@@ -1,6 +1,5 @@
 """Slurm itself, where it is installed: a cluster of one node on this machine."""
 
-import time
 from collections import Counter
 
 import pytest
@@ -11,6 +10,7 @@ from slurm_runs import OWN, killed_driver, started, until, write_slow
 import runner
 from runner.errors import ConfigError, RunFailed
 from runner.training import slurm
+from runner.training.pilot import FOLDER
 
 pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
 pytestmark = [
@@ -59,7 +59,7 @@ def test_a_killed_driver_that_is_resumed_finds_its_jobs(node, slow, here):
     run = runner.run([f"resume={folder}"], folder)
     assert started(log) == {0: 1, 1: 1, 2: 1}
     assert all(trial.step == 4 for trial in run.trials)
-    assert [path.name for path in (folder / slurm.FOLDER / slurm.LOGS).glob("*_submitted.pkl")] == [
+    assert [path.name for path in (folder / FOLDER / slurm.LOGS).glob("*_submitted.pkl")] == [
         f"{job}_submitted.pkl"
     ]
 
@@ -85,7 +85,7 @@ def test_a_job_that_slurm_preempts_is_requeued_and_goes_on(node, slow, here, mon
     assert started(log) == {0: 1, 1: 2, 2: 1}
     steps = folder / "trials" / "0001" / "files" / "steps.txt"
     assert Counter(steps.read_text().split()) == Counter("0123")
-    submitted = (folder / slurm.FOLDER / slurm.LOGS).glob("*_submitted.pkl")
+    submitted = (folder / FOLDER / slurm.LOGS).glob("*_submitted.pkl")
     assert [path.name for path in submitted] == [f"{jobs[0]}_submitted.pkl"]
 
 
@@ -116,7 +116,10 @@ def test_what_slurm_refuses_is_said_in_its_words(node, here):
 
 @pytest.mark.parametrize(
     ("override", "reason"),
-    [("training.time=300", "PartitionTimeLimit"), ("training.cpus=1000", "PartitionConfig")],
+    [
+        ("training.time=300", "Partition(TimeLimit|Config)"),
+        ("training.cpus=1000", "PartitionConfig"),
+    ],
 )
 def test_a_job_that_asks_for_more_than_its_partition_has_ends_the_run(node, override, reason, here):
     with pytest.raises(RunFailed, match=rf"{reason}.*training\.time") as error:
