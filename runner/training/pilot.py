@@ -6,6 +6,7 @@ changes of a file, and how much of its time is left by its own clock.
 """
 
 import contextlib
+import importlib.util
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
+from runner.errors import one_line
 from runner.training.mailbox import Incoming, Message, Outgoing
 from runner.training.trial_files import Seal
 from runner.training.worker_host import WorkerHost
@@ -118,6 +120,9 @@ class Pilot:
             self._renew()
             while not self._over:
                 wait = QUICK if self._step(wait) else min(2 * wait, SLOW)
+        except Exception as error:  # such as a module that this machine does not have
+            self._out.send({"death": {"reason": "crashed", "text": one_line(error)}})
+            raise
         finally:
             self._close_host()
             for number, handler in before.items():
@@ -216,6 +221,9 @@ class Pilot:
         found = json.loads((self._post.parents[1] / BEGIN).read_text(encoding="utf-8"))
         path = found["path"]
         sys.path += [entry for entry in path if entry not in sys.path and Path(entry).exists()]
+        for name in found["needed"]:
+            if importlib.util.find_spec(name) is None:
+                raise ModuleNotFoundError(f"No module named '{name}' on {platform.node()}")
         seal = Seal(**found["seal"])
         self._host = WorkerHost(found["setup"], seal, found["device"], found["threads"], None)
         self._hears, self._busy = True, False

@@ -35,6 +35,7 @@ from runner.training.pilot import (
 )
 from runner.training.pilot_worker import Past, PilotWorker, digest
 from runner.training.service import Limits
+from runner.training.shipping import found_of
 from runner.training.trial_files import Seal
 from runner.training.worker_pool import STILLBORN, Handle, WorkerPool
 from runner.trial import CHECKPOINT, STATE, Failure, Job, Report, Setup, trial_folder
@@ -147,7 +148,8 @@ class Slurm(WorkerPool[PilotWorker]):
         before = {}
         with contextlib.suppress(OSError, ValueError):
             before = json.loads(path.read_text(encoding="utf-8"))
-        here = {"seal": vars(self._seal), "path": search_path()}
+        needed = found_of(setup.trust)
+        here = {"seal": vars(self._seal), "path": search_path(), "needed": needed}
         write_whole(path, json.dumps(json.loads(text) | here))
         return all(before.get(name) == value for name, value in json.loads(text).items())
 

@@ -311,6 +311,17 @@ def test_what_cannot_be_asked_for_is_refused(changes, text, tmp_path):
     assert text in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_module_that_a_node_does_not_have_ends_the_run(slow, here, monkeypatch):
+    slow(0.0)
+    monkeypatch.setattr(slurm, "search_path", list)
+    service = of_function(here / "run")
+    (here / "slow.py").unlink()
+    with pytest.raises(RunFailed, match=r"could not start: .*No module named 'slow' on"):
+        for _ in range(200):
+            service.poll(lambda report: None, 0.5)
+    service.close()
+
+
 def test_a_pilot_that_was_dismissed_before_it_began_ends_at_once(tmp_path):
     setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, NOTHING, (), ("toy",), tmp_path)
     service = make_service("slurm", setup, {})
