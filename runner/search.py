@@ -31,6 +31,8 @@ def search(settings: Settings, folder: Path, *, is_latest: bool = True) -> float
     the first objective. With `is_latest`, `outputs/latest` points to it."""
     if settings.resume is None and has_events(folder):
         raise _taken(folder)
+    if settings.training["_target_"] != SLURM:
+        dismiss_all(folder)
     parts_of_workers = [settings.engine, settings.evaluator, settings.data]
     with (
         head_start(settings.training, parts_of_workers),
@@ -61,8 +63,6 @@ def _search(
     parents = strategy.parents if engine.inherits else 0
     goals = Goals.of_settings(settings)
     with _stoppable(folder), ExitStack() as closing:
-        if settings.training["_target_"] != SLURM:
-            dismiss_all(folder)
         service = parts.make_service(settings, folder, heirs=parents > 0)
         closing.callback(service.close)
         shown = progress.for_terminal(

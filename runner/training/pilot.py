@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
 
+from filelock import FileLock, Timeout
+
 from runner.errors import one_line
 from runner.training.mailbox import Incoming, Message, Outgoing
 from runner.training.trial_files import Seal
@@ -26,6 +28,7 @@ from runner.training.worker_host import WorkerHost
 BEGIN = "begin.json"  # in the folder of all pilots: what a worker needs to begin
 DRIVER = "driver"  # in the same folder; its content changes as long as there is a driver
 FOLDER = "slurm"  # that folder, in the one of the run
+LOCK = "lock"  # in the same folder; a driver holds it
 PILOTS = "pilots"  # a folder in it, with a folder for each pilot
 TIME = "its time was over"  # why it was interrupted
 BEAT = 5.0  # seconds between two signs of life
@@ -66,10 +69,13 @@ def dismiss(post: Path) -> None:
 
 def dismiss_all(folder: Path) -> None:
     """Tells all pilots that a killed driver of a run has left to end, so that no trial runs twice
-    when the run goes on without them."""
-    for post in (folder / FOLDER / PILOTS).glob("*"):
-        if post.is_dir() and not post.is_symlink():
-            with contextlib.suppress(OSError):
+    when the run goes on without them. Those of a driver that is alive go on."""
+    root = folder / FOLDER
+    if not (root / PILOTS).is_dir():
+        return
+    with contextlib.suppress(Timeout, OSError), FileLock(root / LOCK, timeout=0):
+        for post in (root / PILOTS).glob("*"):
+            if post.is_dir() and not post.is_symlink():
                 dismiss(post)
 
 

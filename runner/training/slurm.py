@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
+from filelock import FileLock, Timeout
+
 from runner.another_process import search_path
 from runner.errors import ConfigError, RunFailed, as_yaml, require
 from runner.training.batch_queue import (
@@ -26,6 +28,7 @@ from runner.training.pilot import (
     BEGIN,
     DRIVER,
     FOLDER,
+    LOCK,
     PILOTS,
     TIME,
     dismiss,
@@ -111,6 +114,7 @@ class Slurm(WorkerPool[PilotWorker]):
         self._interval = LOOKS[cluster]
         self._root = setup.folder.resolve() / FOLDER
         (self._root / PILOTS).mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(self._root)
         kind = SlurmQueue if cluster == "slurm" else LocalQueue
         self._queue: BatchQueue = kind(self._root / LOGS, request)
         self._posts: list[Post] = []
@@ -169,9 +173,12 @@ class Slurm(WorkerPool[PilotWorker]):
         self._waiting.clear()
         self._found.clear()
         self._seal.remove()
+        if not self._lock.is_locked:  # it was closed before
+            return
         shutil.rmtree(self._root / PILOTS, ignore_errors=True)
         for name in (BEGIN, DRIVER, WEIGHTS):
             (self._root / name).unlink(missing_ok=True)
+        self._lock.release()
 
     # Pilots that an earlier driver has left
 
@@ -430,6 +437,18 @@ class Slurm(WorkerPool[PilotWorker]):
 
 def _now() -> float:
     return time.monotonic()
+
+
+def _locked(root: Path) -> FileLock:
+    """Returns the lock of a folder of jobs. Raises ConfigError if another driver has it."""
+    lock = FileLock(root / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(
+            f"The jobs in {root} are those of another driver of this run, which has not ended."
+        ) from error
+    return lock
 
 
 def _stand(folder: Path) -> object:

@@ -18,7 +18,7 @@ import runner
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError, RunFailed
 from runner.training import slurm
-from runner.training.pilot import FOLDER, PILOTS, dismiss
+from runner.training.pilot import FOLDER, PILOTS, dismiss, dismiss_all
 from runner.trial import ENDS, Setup, Trial
 
 ON = ["training=slurm", "training.cluster=local", "training.workers=1"]
@@ -311,12 +311,24 @@ def test_what_cannot_be_asked_for_is_refused(changes, text, tmp_path):
     assert text in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_second_driver_is_refused_and_ends_no_job_of_the_first(tmp_path):
+    setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, NOTHING, (), ("toy",), tmp_path)
+    service, reports = make_service("slurm", setup, {}), []
+    with pytest.raises(ConfigError, match="those of another driver of this run") as error:
+        make_service("slurm", setup, {})
+    assert "\n" not in str(error.value)
+    dismiss_all(tmp_path)
+    run_all(service, reports.append, reports, 1)
+    assert [r.kind for r in reports if r.kind in ENDS] == ["finished"]
+    service.close()
+
+
 def test_a_module_that_a_node_does_not_have_ends_the_run(slow, here, monkeypatch):
     slow(0.0)
     monkeypatch.setattr(slurm, "search_path", list)
     service = of_function(here / "run")
     (here / "slow.py").unlink()
-    with pytest.raises(RunFailed, match=r"could not start: .*No module named 'slow' on"):
+    with pytest.raises(RunFailed, match=r"could not start: .*No module named 'toy' on"):
         for _ in range(200):
             service.poll(lambda report: None, 0.5)
     service.close()
