@@ -46,7 +46,7 @@ def started(path):
     return Counter(map(int, path.read_text().split())) if path.exists() else Counter()
 
 
-def until(holds, seconds=90):
+def until(holds, seconds=300):
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it takes too long"
