@@ -6,6 +6,7 @@ See https://github.com/facebookincubator/submitit.
 import contextlib
 import io
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -18,7 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, final
 
-from runner.errors import ConfigError, RunnerError
+from runner.errors import ConfigError, RunnerError, as_yaml, require
+from runner.training.devices import check_count
 from runner.training.pilot import Pilot
 
 EXTRA = 'pip install "nas-runner[slurm]"'
@@ -29,6 +31,8 @@ CLOSING = 2.0  # seconds in which pilots of this machine end by themselves
 LOOK = 0.03  # seconds between two looks at their jobs
 NOTICE = 90.0  # seconds before its end that a job is told of it, at most
 TIMES_OVER = 1_000_000  # how often a job may be requeued at the end of its time
+WORDED, OPTION = re.compile(r"[\w.,:@%+=/-]+"), re.compile(r"[a-z][a-z-]*")
+OURS = {"array", "error", "input", "open-mode", "output", "signal", "nodes", "ntasks", "wrap"}
 QUIET = {"SUBMITIT_LOG_LEVEL": "NOCONFIG"}  # the library would configure logging
 
 
@@ -260,3 +264,41 @@ def _imported() -> ModuleType:
         raise ConfigError(f"training=slurm needs submitit ({error}): {EXTRA}") from error
     module: ModuleType = submitit
     return module
+
+
+def device_of(device: str, gpus: int) -> str:
+    """Returns the device of a worker. Raises ConfigError for one that its job has not."""
+    if device not in ("auto", "cpu"):
+        raise ConfigError(
+            f"training.device is {as_yaml(device)}; on Slurm, it is auto or cpu, and auto is a GPU "
+            "if each job asks for one: training.gpus=1."
+        )
+    return "cuda:0" if device == "auto" and gpus else "cpu"
+
+
+def check_request(
+    request: Request, workers: int, trials: int | None, threads: int, folder: Path
+) -> None:
+    """Raises ConfigError for what cannot be asked for."""
+    check_count("workers", workers)
+    check_count("threads", threads)
+    check_count("time", request.minutes)
+    check_count("cpus", request.cpus)
+    check_count("gpus", request.gpus, least=0)
+    if trials is not None:
+        check_count("trials_per_job", trials)
+    for name, value in (("memory", request.memory), ("idle_minutes", request.idle_minutes)):
+        fits = value is None or (isinstance(value, int | float) and 0 < value < float("inf"))
+        require(fits, f"training.{name}", value, "a number above 0")
+    for name in ("partition", "account"):
+        value = getattr(request, name)
+        fits = value is None or bool(WORDED.fullmatch(str(value)))
+        require(fits, f"training.{name}", value, "a name")
+    for key, value in request.extra.items():
+        fits = bool(OPTION.fullmatch(str(key))) and str(key) not in OURS
+        rule = "an option of sbatch as qos or mail-type, which runner does not set itself"
+        require(fits, "training.extra", {key: value}, rule)
+        fits = isinstance(value, str | int | float) and str(value).isprintable()
+        require(fits, f"training.extra.{key}", value, "one line of text, a number, or true")
+    if "%" in str(folder.resolve()):
+        raise ConfigError(f"Slurm cannot use {folder}, since its path contains '%'.")

@@ -15,15 +15,16 @@ from typing import Any, final
 from filelock import FileLock, Timeout
 
 from runner.another_process import search_path
-from runner.errors import ConfigError, RunFailed, as_yaml, require
+from runner.errors import ConfigError, RunFailed, as_yaml
 from runner.training.batch_queue import (
     BatchQueue,
     LocalQueue,
     NotSubmitted,
     Request,
     SlurmQueue,
+    check_request,
+    device_of,
 )
-from runner.training.devices import check_count
 from runner.training.pilot import (
     BEGIN,
     DRIVER,
@@ -55,9 +56,7 @@ AGAIN = 60.0  # seconds until jobs that were refused are submitted again
 REQUEUES = 10  # times that a trial may lose its job without a word, before it is to blame
 NEVER = ("PartitionTimeLimit", "PartitionNodeLimit", "PartitionConfig", "BadConstraints",
          "InvalidAccount", "InvalidQOS")  # fmt: skip
-ID, WORDED = re.compile(r"\d+(_\d+)?"), re.compile(r"[\w.,:@%+=/-]+")
-OPTION = re.compile(r"[a-z][a-z-]*")
-OURS = {"array", "error", "input", "open-mode", "output", "signal", "nodes", "ntasks", "wrap"}
+ID = re.compile(r"\d+(_\d+)?")
 log = logging.getLogger(__name__)
 
 
@@ -107,7 +106,7 @@ class Slurm(WorkerPool[PilotWorker]):
         limits = Limits(retries, trial_timeout, stall_timeout, max_failures, fail_fast)
         super().__init__(setup, limits)
         request = Request(time, idle_minutes, partition, account, gpus, cpus, memory, shell, extra)
-        _check(request, workers, trials_per_job, threads, setup.folder)
+        check_request(request, workers, trials_per_job, threads, setup.folder)
         if cluster not in LOOKS:
             raise ConfigError(f"training.cluster is {as_yaml(cluster)}; it is slurm or local.")
         self._request, self._number, self._trials = request, workers, trials_per_job
@@ -128,7 +127,7 @@ class Slurm(WorkerPool[PilotWorker]):
         self._wait_between = QUICK
         self._seal = Seal.of(self._root)
         try:
-            is_same = self._write_begin(_device(device, gpus), threads)
+            is_same = self._write_begin(device_of(device, gpus), threads)
             self._find(is_same)
             self._beat(_now())
             self._grow()
@@ -470,39 +469,3 @@ def _job_of(folder: Path) -> str:
     except (OSError, ValueError):
         return ""
     return text if ID.fullmatch(text) else ""
-
-
-def _device(device: str, gpus: int) -> str:
-    """Returns the device of a worker. Raises ConfigError for one that its job has not."""
-    if device not in ("auto", "cpu"):
-        raise ConfigError(
-            f"training.device is {as_yaml(device)}; on Slurm, it is auto or cpu, and auto is a GPU "
-            "if each job asks for one: training.gpus=1."
-        )
-    return "cuda:0" if device == "auto" and gpus else "cpu"
-
-
-def _check(request: Request, workers: int, trials: int | None, threads: int, folder: Path) -> None:
-    """Raises ConfigError for what cannot be asked for."""
-    check_count("workers", workers)
-    check_count("threads", threads)
-    check_count("time", request.minutes)
-    check_count("cpus", request.cpus)
-    check_count("gpus", request.gpus, least=0)
-    if trials is not None:
-        check_count("trials_per_job", trials)
-    for name, value in (("memory", request.memory), ("idle_minutes", request.idle_minutes)):
-        fits = value is None or (isinstance(value, int | float) and 0 < value < float("inf"))
-        require(fits, f"training.{name}", value, "a number above 0")
-    for name in ("partition", "account"):
-        value = getattr(request, name)
-        fits = value is None or bool(WORDED.fullmatch(str(value)))
-        require(fits, f"training.{name}", value, "a name")
-    for key, value in request.extra.items():
-        fits = bool(OPTION.fullmatch(str(key))) and str(key) not in OURS
-        rule = "an option of sbatch as qos or mail-type, which runner does not set itself"
-        require(fits, "training.extra", {key: value}, rule)
-        fits = isinstance(value, str | int | float) and str(value).isprintable()
-        require(fits, f"training.extra.{key}", value, "one line of text, a number, or true")
-    if "%" in str(folder.resolve()):
-        raise ConfigError(f"Slurm cannot use {folder}, since its path contains '%'.")
