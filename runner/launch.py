@@ -196,6 +196,7 @@ def _of_run(config: DictConfig, overrides: list[str]) -> Settings:
     plain: Any = OmegaConf.to_container(merged)
     if isinstance(plain["trust"], list):
         before.check_trust(plain, plain["trust"])
+    before.check_commands(plain, overrides)
     return settings_from(merged, [])
 
 
@@ -211,6 +212,7 @@ def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
     plain: Any = OmegaConf.to_container(merged)
     if isinstance(plain["trust"], list):
         before.check_trust(plain, plain["trust"])
+    before.check_commands(plain, overrides)
     now = settings_from(merged, [])
     if different := differences(before.settings, now, (*FREE, *OF_SESSION)):
         raise ConfigError(

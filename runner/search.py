@@ -18,9 +18,11 @@ from runner.report.refresh import ReportRefresh
 from runner.resume import resume_command, resume_override
 from runner.store import RECORD, Store, has_events, read
 from runner.training.fork_server import head_start
+from runner.training.pilot import dismiss_all
 from runner.trial import Trial
 from runner.weight_keeper import WeightKeeper
 
+SLURM = "runner.training.slurm.Slurm"  # whose jobs go on while there is no driver
 log = logging.getLogger(__name__)
 
 
@@ -29,6 +31,8 @@ def search(settings: Settings, folder: Path, *, is_latest: bool = True) -> float
     the first objective. With `is_latest`, `outputs/latest` points to it."""
     if settings.resume is None and has_events(folder):
         raise _taken(folder)
+    if settings.training["_target_"] != SLURM:
+        dismiss_all(folder)
     parts_of_workers = [settings.engine, settings.evaluator, settings.data]
     with (
         head_start(settings.training, parts_of_workers),

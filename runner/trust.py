@@ -74,6 +74,20 @@ class RecordedConfig:
                 f"than is trusted here: it trusted {_listed(distrusted)}. {_remedy(distrusted)}"
             ) from error
 
+    def check_commands(self, config: Mapping[str, Any], overrides: Sequence[str]) -> None:
+        """Raises ConfigError if a training service would run commands, or give options to commands,
+        that only a foreign record asks for. Overrides are this user's own words."""
+        training = config.get("training") or {}
+        given = {override.lstrip("+").partition("=")[0] for override in overrides}
+        for key in ("shell", "extra") if self.why else ():
+            name = f"training.{key}"
+            if training.get(key) and not any(name.startswith(word) for word in given):
+                raise ConfigError(
+                    f"The run in {self.folder} was not made by this user ({self.why}), and its "
+                    f"{name} would be used in jobs of this user: {training[key]!r:.200}. Give "
+                    f"{name} yourself, if only as {name}={'[]' if key == 'shell' else '{}'}."
+                )
+
 
 def _remedy(names: Sequence[str]) -> str:
     good = [name for name in names if all(part.isidentifier() for part in name.split("."))]

@@ -44,6 +44,7 @@ NOT_RUN = {  # words of commands that only compose
     "data=cifar10": "would download", "data=image_folder": "needs photographs",
     "logger=wandb": "needs an account's library", "training.address": "needs a cluster",
     "launcher=submitit_slurm": "needs a cluster",
+    "training=slurm": "needs a cluster, too",
 }  # fmt: skip
 ABOUT_RUNS = ("list", "show", "compare", "report", "replay", "export")
 TABLES = ("experiment=nasbench201", "experiment=nasbench_graph")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import records
+import yaml
 
 import runner
 from runner.errors import ConfigError, RunFailed
@@ -204,6 +205,27 @@ def test_names_of_packages_in_a_record_are_no_commands(tmp_path, user):
         assert "\n" not in text and (trust == ["a" * 5000] or "no names of packages" in text)
     with pytest.raises(ConfigError, match="trust is 'toy'; it must be a list"):
         runner.load(folder, trust="toy")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "none"),
+    [("shell", ["touch owned"], "[]"), ("extra", {"export": "NONE"}, "{}")],
+)
+def test_commands_that_a_record_asks_for_are_run_for_no_other_user(
+    key, value, none, tmp_path, user, monkeypatch
+):
+    """They would be run by jobs of a cluster; one may give them oneself, or do without."""
+    monkeypatch.chdir(tmp_path)
+    user("other")
+    training = yaml.safe_load((ROOT / "conf" / "training" / "slurm.yaml").read_text())
+    config = CONFIG | {"training": training | {"cluster": "local", key: value}}
+    folder = recorded(tmp_path / "run", config)
+    user("me")
+    trust = "trust=[toy,marking]"
+    with pytest.raises(ConfigError, match=f"{OTHERS}.*training.{key} would be used") as caught:
+        runner.run([f"resume={folder}", trust])
+    assert f"training.{key}={none}" in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "owned").exists() and not (folder / "slurm").exists()
 
 
 def test_hyper_parameters_of_a_record_are_candidates_of_its_config(tmp_path, user):

@@ -65,6 +65,11 @@ class WorkerHandle(ABC):
     def _give_up(self, why: str) -> None:
         """Hears no more of it: it has crashed, for this reason."""
 
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether it may be given a job now."""
+        return self.job is None and self.doomed is None
+
     def look(self, now: float) -> None:  # noqa: B027
         """Looks from time to time whether it is alive; `now` is in monotonic seconds."""
 

@@ -67,7 +67,7 @@ class WorkerPool(TrainingService, Generic[W]):
 
     def _dispatch(self) -> None:
         for worker in self._workers:
-            if self._waiting and worker.job is None and worker.doomed is None:
+            if self._waiting and worker.takes_jobs:
                 worker.run(*self._waiting.pop(0))
 
     def _pass_on(self, worker: W, report: Report, handle: Handle) -> None:

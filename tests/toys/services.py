@@ -13,6 +13,7 @@ from runner.training.inline import Inline
 from runner.training.local import Local
 from runner.training.ray import Ray
 from runner.training.service import TrainingService
+from runner.training.slurm import Slurm
 from runner.training.trial_files import Seal
 from runner.trial import Setup
 
@@ -25,10 +26,13 @@ USUAL = {
     "ray": (Ray, {**WORKERS, "address": None, "resources": None, "device": "auto",
                   "ship": [], "patience": 0,
                   "dashboard": False}),
+    "slurm": (Slurm, {**WORKERS, "cluster": "local", "partition": None, "account": None,
+                      "time": 60, "trials_per_job": None, "gpus": 0, "cpus": 1, "memory": None,
+                      "shell": [], "extra": {}, "device": "auto", "idle_minutes": 1}),
 }  # fmt: skip
 # Of each kind of service, also where the workers do not see the folder of the run.
 APART = " apart"
-IN_WORKERS = ["local", "ray", f"ray{APART}"]
+IN_WORKERS = ["local", "ray", f"ray{APART}", "slurm"]
 SERVICES = ["inline", *IN_WORKERS]
 
 

@@ -23,7 +23,10 @@ from runner.weights import load_tensors
 NOT_TWO = {1, 3}
 
 
-@pytest.fixture(params=["local", f"ray{APART}"])
+SLURM = pytest.param("slurm", marks=pytest.mark.exhaustive)
+
+
+@pytest.fixture(params=["local", f"ray{APART}", SLURM])
 def name(request):
     return request.param
 

@@ -20,7 +20,10 @@ def group(widths=WIDTHS):
     return job
 
 
-@pytest.fixture(params=SERVICES)
+SLURM = pytest.param("slurm", marks=pytest.mark.exhaustive)
+
+
+@pytest.fixture(params=[*(name for name in SERVICES if name != "slurm"), SLURM])
 def name(request):
     return request.param
 
