@@ -18,6 +18,7 @@ from runner.search import search
 from runner.space.sample import Sample
 from runner.tasks.task import Task
 
+ONLY = "strategy.first[0]"
 CHECKPOINTS = 50  # of a training, if the config does not say how often
 INITIAL = "initial.safetensors"  # the weights to start from, in the folder of the new run
 GIVEN = "runner.strategies.given.GivenSamples"
@@ -48,7 +49,10 @@ class Retrain(Task):
             return search(settings, folder, is_latest=False)
         settings, said = self._prepared(settings, folder)
         progress.note(said)
-        return search(settings, folder, is_latest=False)
+        try:
+            return search(settings, folder, is_latest=False)
+        except ConfigError as error:  # the only sample to try is the one that was given here
+            raise ConfigError(str(error).replace(ONLY, "sample")) from error
 
     @progress.waiting("loading")
     def _prepared(self, settings: Settings, folder: Path) -> tuple[Settings, str]:

@@ -91,8 +91,8 @@ BAD = {
     "trial=9": "the trials of the run in .* are 0 to 3",
     "trial=worst": "It must be a number, best, or a place",
     "sample=nope.json": r"sample is 'nope\.json': No such file",
-    "sample={depth: 9}": "depth",
-    "sample={deep: 1}": "deep",
+    "sample={depth: 9}": "^sample.*depth",
+    "sample={deep: 1}": "^sample.*deep",
     "evaluator.epoch=3": "Did you mean 'evaluator.epochs'",
     "evaluator=nasbench201": "looks results up, so nothing can be trained",
 }  # fmt: skip
