@@ -2,8 +2,6 @@
 
 import os
 
-import torch
-
 from runner.errors import ConfigError, as_yaml, require
 
 PER_CORE = 8  # threads in all that a core can take turns with; more only wait, or run out of memory
@@ -53,6 +51,8 @@ def devices(device: str, workers: int | None, workers_per_device: int) -> list[s
 
 
 def _found(device: str) -> list[str]:
+    import torch  # here, since hosts of workers do without it
+
     cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     mps = ["mps"] if torch.backends.mps.is_available() else []
     match device:
