@@ -169,6 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     hydra_folder.set(None)
     if not silence.young(silence.age()):
         silence.spoken.end()
+    exit_code.set(0)  # of an earlier call in this process
     with _noting_stops():
         _run()
     sys.exit(exit_code.get())

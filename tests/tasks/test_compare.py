@@ -22,7 +22,7 @@ def test_a_sweep_ends_with_a_table_and_can_be_compared_again(here, monkeypatch, 
     monkeypatch.setattr(sys, "argv", ["runner", *SWEEP, "hydra.sweep.dir=sweep"])
     with pytest.raises(SystemExit) as end:
         program.main()
-    assert end.value.code == 0
+    assert end.value.code == 0, output.getvalue()
     said = output.getvalue()
     lines = said.splitlines()
     place = next(i for i, line in enumerate(lines) if line.startswith("method"))
