@@ -9,7 +9,6 @@ cluster is one of this machine. Needs the extra `ray`, and `ray[tune]` for Ray T
 """
 
 import os
-import statistics
 import tempfile
 import time
 import warnings
@@ -65,7 +64,8 @@ def overheads(size: Size) -> dict[str, Cost]:
     for _ in range(size.rounds):
         for name, service in services.items():
             found[name].append(run(service, size.trials, 0))
-    return {name: statistics.median_low(sorted(costs, key=_cpu)) for name, costs in found.items()}
+    middle = (size.rounds - 1) // 2
+    return {name: sorted(costs, key=_cpu)[middle] for name, costs in found.items()}
 
 
 def _cpu(cost: Cost) -> float:
