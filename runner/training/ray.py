@@ -193,6 +193,7 @@ class Ray(WorkerPool[RayWorker]):
         return max(1, len(self._workers))
 
     def close(self) -> None:
+        self._seal.remove()
         ray = self._ray
         if not ray.is_initialized():
             return
@@ -205,7 +206,6 @@ class Ray(WorkerPool[RayWorker]):
         self._workers.clear()
         self._waiting.clear()
         self._coming.clear()
-        self._seal.remove()
         if self._is_ours:
             ray.shutdown()
 

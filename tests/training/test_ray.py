@@ -218,3 +218,13 @@ def test_a_host_that_falls_silent_is_given_up_and_its_trial_runs_again(search, m
     found = search.run(4, evaluator=SLOW, service="ray", retries=1)
     assert stopped and [trial.step for trial in found] == [4] * 4
     assert all(trial.scored for trial in found)
+
+
+def test_a_cluster_that_cannot_be_reached_leaves_nothing_in_the_folder(tmp_path, monkeypatch):
+    def unreachable(self, **options):
+        raise ConnectionError("nobody is there")
+
+    monkeypatch.setattr(FakeRay, "init", unreachable)
+    with pytest.raises(ConfigError, match=r"no Ray cluster could be reached .*nobody is there"):
+        make(tmp_path, FakeRay(is_up=False))
+    assert not [*tmp_path.iterdir()]
