@@ -55,7 +55,7 @@ class PartialTraining:
     def _own_start(
         self, job: Job, place: int, model: nn.Module, evaluator: Evaluator
     ) -> TrainingState | None:
-        if self._every(job, evaluator) is None:
+        if self._every(evaluator) is None:
             return None
         return self._start(job, place, job.trials[place], model, evaluator)
 
@@ -86,10 +86,9 @@ class PartialTraining:
         return end
 
     @staticmethod
-    def _every(job: Job, evaluator: Evaluator) -> int | None:
-        """Returns after how many epochs the state of a job's trial is saved; None: not at all. The
-        state of a group is in the fused model."""
-        return evaluator.saves_every if evaluator.divides and len(job.trials) == 1 else None
+    def _every(evaluator: Evaluator) -> int | None:
+        """Returns after how many epochs the states of trainings are saved; None: not at all."""
+        return evaluator.saves_every if evaluator.divides else None
 
     def span(
         self,
@@ -101,7 +100,7 @@ class PartialTraining:
         """Returns the part of the training that the trials of a job do, all from the same epoch on;
         None: all of it, at once. `reports` returns what the trial at a place has reported so far,
         which is saved with its state."""
-        fidelity, every = self._fidelity, self._every(job, evaluator)
+        fidelity, every = self._fidelity, self._every(evaluator)
         has_rungs = fidelity is not None and goes_on(fidelity, type(evaluator))
         if not has_rungs and every is None:
             return None

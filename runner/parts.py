@@ -155,16 +155,6 @@ def make_engine(settings: Settings) -> Engine:
     return engine
 
 
-def check_saving(settings: Settings, engine: Engine) -> None:
-    """Logs a warning if trainings are to be saved that the engine trains as one."""
-    several = engine.group > 1 and settings.budget.trials > 1
-    if several and make_evaluator(settings).saves_every is not None:
-        log.warning(
-            "evaluator.checkpoint saves the trainings of single trials, but engine.group is %s: "
-            "trials that are trained as one start again if they are cut.", engine.group
-        )  # fmt: skip
-
-
 def make_space(settings: Settings, engine: Engine) -> Space:
     """Returns the space of the model, joined with the hyper-parameters of `search` and with the
     rungs of the fidelity, if any, and with the priors of the config. Raises ConfigError."""

@@ -1,6 +1,7 @@
 """Trials that go on from a checkpoint equal those that are trained through, on every engine and
 service, in groups, and after a kill; without a checkpoint, they are trained through."""
 
+import signal
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from runner.checkpoints import TrainingState
 from runner.config.compose import compose_config, freed
 from runner.config.settings import settings_from
 from runner.engines.py import PyEngine
+from runner.errors import Interrupted
 from runner.evaluators.classification import Classification
 from runner.evaluators.function import Function
 from runner.fidelity import Fidelity
@@ -180,6 +182,32 @@ def test_only_epochs_of_an_evaluator_can_be_divided():
     assert not goes_on(replace(epochs, key="evaluator.batch_size"), Classification)
 
 
+def cut_after(running, reports, *trials):
+    """Runs trials as one job on an inline worker, up to the session's end behind so many reports of
+    metrics. The job's trials have not ended then."""
+    [job] = running.engine.plan(trials)
+    heard = []
+
+    def send(report):
+        heard.append(report)
+        if sum(one.kind == "metrics" for one in heard) == reports:
+            raise Interrupted(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        running.service._worker.run(job, send, ())
+    assert all(report.kind not in ("finished", "failed") for report in heard)
+
+
+def epochs_trained(running, *trials):
+    """Runs trials as one job; gives their metrics, and the epochs that were trained for it."""
+    epochs = []
+    evaluate = Classification._epoch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Classification, "_epoch",
+                      lambda *given: epochs.append(given[3]) or evaluate(*given))  # fmt: skip
+        return running.run(*trials), epochs
+
+
 @pytest.mark.parametrize("optimizer", [[], MOMENTUM])
 def test_a_training_that_was_cut_goes_on_from_its_checkpoint(optimizer, tmp_path):
     """With the weights and reports of one that was not cut, or had no checkpoints."""
@@ -191,23 +219,45 @@ def test_a_training_that_was_cut_goes_on_from_its_checkpoint(optimizer, tmp_path
     with Running(
         tmp_path / "cut", "inline", "py", *given, "evaluator.checkpoint={every: 2}"
     ) as cut:
-        worker = cut.service._worker
-        [job] = cut.engine.plan([trial])
-        heard = []
-
-        def send(report):
-            heard.append(report)
-            if len(heard) == 1 + 4:  # the fourth epoch is not in the checkpoint of the second
-                raise KeyboardInterrupt
-
-        worker.run(job, send, ())
+        cut_after(cut, 4, trial)  # the fourth epoch is not in the checkpoint of the second
         assert (trial_folder(cut.folder, 0) / CHECKPOINT).is_file()
-        epochs = []
-        evaluate = Classification._epoch
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Classification, "_epoch",
-                          lambda *given: epochs.append(given[3]) or evaluate(*given))  # fmt: skip
-            [found] = cut.run(trial).values()
+        found, epochs = epochs_trained(cut, trial)
+    [found] = found.values()
     assert found == expected and epochs == [2, 3, 4]
     one, two = (load_file(trial_folder(tmp_path / name, 0) / WEIGHTS) for name in ("plain", "cut"))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_promoted_trial_that_was_cut_goes_on_from_its_own_checkpoint(tmp_path):
+    """Not from that of its parent, which is older; with the result of a trial that was not."""
+    given = ["evaluator.checkpoint={every: 1}"]
+    with Running(tmp_path / "plain", "inline", "py") as plain:
+        whole = plain.run(Trial(9, sample(4), 7))[9]
+    with Running(tmp_path / "cut", "inline", "py", *given) as cut:
+        lower = cut.run(Trial(0, sample(2), 7))[0]
+        promoted = Trial(1, sample(4), 7, parent=0)
+        cut_after(cut, 2, promoted)
+        found, epochs = epochs_trained(cut, promoted)
+    assert epochs == [3] and [*lower, *found[1]] == whole
+    assert_same(weights(tmp_path / "plain", 9), weights(tmp_path / "cut", 1))
+
+
+KINDS = [{"activation": name} for name in ("relu", "silu", "gelu")]
+
+
+@pytest.mark.parametrize("optimizer", [[], MOMENTUM])
+def test_a_group_that_was_cut_goes_on_where_all_its_trials_were(optimizer, tmp_path):
+    given = ["engine.group=8", "fidelity=null", "strategy=random", "evaluator.epochs=6", *optimizer]
+    trials = [Trial(i, {**SAMPLE, **kind}, i) for i, kind in enumerate(KINDS)]
+    with Running(tmp_path / "plain", "inline", "cgo", *given) as plain:
+        whole = plain.run(*trials)
+    with Running(
+        tmp_path / "cut", "inline", "cgo", *given, "evaluator.checkpoint={every: 2}"
+    ) as cut:
+        cut_after(cut, 5 * len(trials), *trials)
+        found, epochs = epochs_trained(cut, *trials)
+    assert epochs == [4, 5]
+    for number, expected in whole.items():
+        assert len(found[number]) == len(expected) == 6
+        for ours, theirs in zip(found[number], expected, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-3, abs=5e-3)

@@ -14,6 +14,7 @@ import torch
 
 from runner import nn
 from runner.data.data import Data, SearchData
+from runner.data.splits import TensorSplit
 from runner.errors import Interrupted
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining
 
@@ -87,6 +88,34 @@ class Nothing(Data):
 
     def test(self):
         return None
+
+
+class Points(Data):
+    """Twelve random points of two classes to train on, and six to validate on."""
+
+    def search(self) -> SearchData:
+        rng = torch.Generator().manual_seed(0)
+        inputs, targets = torch.randn(18, 3, generator=rng), torch.arange(18) % 2
+        return SearchData(TensorSplit(inputs[:12], targets[:12]),
+                          TensorSplit(inputs[12:], targets[12:]))  # fmt: skip
+
+    def test(self):
+        return None
+
+
+class DiesOnce:
+    """An augmentation that notes each batch in a file, and kills its process once, at the batch of
+    a number; 0: never."""
+
+    def __init__(self, file: str, at: int) -> None:
+        self._file, self._at = Path(file), at
+
+    def __call__(self, inputs: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        with self._file.open("a") as file:
+            file.write(".")
+        if self._file.stat().st_size == self._at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inputs + 0.1 * torch.randn(inputs.shape, generator=rng)
 
 
 class Arithmetic(Evaluator):

@@ -11,16 +11,21 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+import yaml
 from processes import alive
-from searches import ARITHMETIC, MLP, history, trouble
-from services import APART, fake_ray
+from searches import ARITHMETIC, CONF, MLP, NET, history, merged, trouble
+from services import APART, fake_ray, make_service
 
 import runner
 from runner.checkpoints import FACTS
-from runner.trial import CHECKPOINT, trial_folder
+from runner.engines.py import PyEngine
+from runner.trial import CHECKPOINT, ENDS, WEIGHTS, Setup, Trial, trial_folder
 from runner.weights import load_tensors
 
 NOT_TWO = {1, 3}
+TRAINING = yaml.safe_load((CONF / "evaluator/classification.yaml").read_text()) | {"seed": 0}
+POINTS = {"_target_": "toy.Points", "shape": [3], "classes": 2}
 
 
 SLURM = pytest.param("slurm", marks=pytest.mark.exhaustive)
@@ -70,6 +75,36 @@ def test_training_code_goes_on_from_its_checkpoint_when_its_worker_died(name, ne
     files = trial_folder(search.folder, 1) / "files"
     assert (files / "epochs.txt").read_text().split() == ["0", "1", "2", "3"]  # each once
     assert not [*search.folder.rglob("state.*")]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_training_goes_on_from_its_checkpoint_when_its_worker_died(name, count, tmp_path):
+    """Bit by bit; the two trials of a group do so one after the other."""
+
+    def run(kind, at):
+        folder, batches = tmp_path / kind, tmp_path / f"{kind}.txt"
+        augment = {"_target_": "toy.DiesOnce", "file": str(batches), "at": at}
+        evaluator = {**TRAINING, "epochs": 6, "checkpoint": {"every": 2}, "augment": augment}
+        setup = Setup("runner.engines.py.PyEngine", evaluator, POINTS, (), ("toy",), folder)
+        service = make_service(name, setup, {})
+        engine = PyEngine(space=NET, trust=["toy"])
+        trials = [Trial(i, {"width": 3, "depth": 1, "skip": False}, i) for i in range(count)]
+        service.submit(merged([*engine.plan(trials)]))
+        reports = []
+        while sum(report.kind in ENDS for report in reports) < count:
+            service.poll(reports.append, 1.0)
+        service.close()
+        assert {report.kind for report in reports if report.kind in ENDS} == {"finished"}
+        last = {r.trial: (r.kind, dict(r.metrics)) for r in reports if r.kind == "metrics"}
+        weights = [load_tensors(trial_folder(folder, i) / WEIGHTS)[0] for i in range(count)]
+        assert not [*folder.rglob("*.part")]
+        return last, weights, batches.stat().st_size
+
+    (last, weights, batches), (shaken, others, more) = run("calm", 0), run("shaken", 6)
+    assert shaken == last and batches == 6
+    assert more == 6 + 2 * count, "the last two epochs were trained again, and no others"
+    for ours, theirs in zip(weights, others, strict=True):
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 @pytest.mark.parametrize("kind", ["hang", "hang_deaf", "hang_in_c"])
