@@ -37,9 +37,9 @@ from runner.errors import RunnerError
 from runner.results import load
 from runner.store import RECORD
 from runner.training.leftovers import end_all, marked
-from runner.training.trial_files import PARTIAL
 from runner.trial import WEIGHTS
 from runner.weights import check_weights
+from runner.whole_files import PARTIAL
 
 HERE = Path(__file__).resolve().parent
 SEARCH = [
@@ -195,7 +195,7 @@ def _outcome(
 
 def _is_partial(path: Path) -> bool:
     """Whether a file was not written to its end."""
-    if path.suffix in PARTIAL:
+    if path.suffix == PARTIAL:
         return True
     if path.name == WEIGHTS:
         try:

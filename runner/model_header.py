@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from runner.whole_files import write_whole
+
 END = '"""\n'
 COLUMN = 9
 
@@ -22,9 +24,7 @@ def add_facts(file: Path, facts: Mapping[str, Any]) -> None:
     if not file.is_file():
         return
     start, end, rest = file.read_text(encoding="utf-8").partition(f"\n{END}")
-    partial = file.with_suffix(".partial")
-    partial.write_text("\n".join([start, *_lines(facts)]) + end + rest, encoding="utf-8")
-    partial.replace(file)
+    write_whole(file, "\n".join([start, *_lines(facts)]) + end + rest)
 
 
 def _lines(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,6 @@ OUTPUT = "output.txt"  # what was printed while it ran, in the same folder; neve
 WEIGHTS = "weights.safetensors"  # its trained weights, in the same folder
 CHECKPOINT = "checkpoint.safetensors"  # where its training stands, in the same folder
 STATE = "state.pt"  # what a user's training code needs to go on, there until the trial ends
-PART = ".part"  # the suffix of that file while it is being written
 TOP = "top"  # the folder of the exported models, in that of the run
 OUT_OF_MEMORY = "out of memory"  # the reason of a failure
 REFUSED = "refused"  # the reason of a failure before the trial could run

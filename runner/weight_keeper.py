@@ -7,7 +7,8 @@ from typing import final
 
 from runner.ranking import front, pillars, top
 from runner.repeats import SampleResults
-from runner.trial import PART, STATE, WEIGHTS, Trial, trial_folder
+from runner.trial import STATE, WEIGHTS, Trial, trial_folder
+from runner.whole_files import partial_of
 
 
 @final
@@ -41,7 +42,7 @@ class WeightKeeper:
     def see(self, trial: Trial) -> None:
         """Updates what is kept; called for each trial that has ended, even in earlier sessions."""
         state = trial_folder(self._folder, trial.number) / STATE
-        for path in (state, state.with_suffix(PART)):  # a worker that died has left it
+        for path in (state, partial_of(state)):  # a worker that died has left it
             path.unlink(missing_ok=True)
         if trial.stopped and trial.duplicate_of is None:
             self._delete(trial.number)  # of a worker that had trained it before it was told

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from runner.errors import RunnerError, few, message
+from runner.whole_files import whole
 
 SEAL = "runner/sha256"
 BLANK = "0" * 64
@@ -55,18 +56,15 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 def _write(path: Path, write: Callable[[str], object]) -> None:
     """Writes a file atomically, and seals it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     try:
-        write(str(partial))
-        _seal(partial)
+        with whole(path) as new:
+            write(str(new))
+            _seal(new)
     except SafetensorError as error:  # it reports a full disk only in its message
-        partial.unlink(missing_ok=True)
         if code := re.search(r"\(os error (\d+)\)", str(error)):
             number = int(code[1])
             raise OSError(number, os.strerror(number), str(path)) from error
         raise
-    partial.replace(path)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

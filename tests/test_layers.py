@@ -77,7 +77,7 @@ LAYERS = [
      "space.choice", "unsaved_state"],
     ["another_process", "bare_process", "errors", "python_operators", "quiet_optuna",
      "record_views", "space",
-     "unregistered"],
+     "unregistered", "whole_files"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.

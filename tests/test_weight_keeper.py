@@ -110,7 +110,7 @@ def test_what_is_confirmed_beside_the_best_is_kept_too(tmp_path):
 def test_the_state_of_training_code_is_removed_when_its_trial_has_ended(tmp_path, score, keep):
     place = trial_folder(tmp_path, 0)
     place.mkdir(parents=True)
-    for name in (STATE, "state.part", "other"):
+    for name in (STATE, f"{STATE}.partial", "other"):
         (place / name).touch()
     WeightKeeper(tmp_path, keep).see(ended(0, score))
     assert [path.name for path in place.iterdir()] == ["other"]

@@ -11,7 +11,8 @@ import numpy
 import torch
 
 from runner.errors import ConfigError, shown
-from runner.trial import PART, STATE, Metrics
+from runner.trial import STATE, Metrics
+from runner.whole_files import partial_of, write_whole
 
 Resend = Callable[[Metrics], None]
 
@@ -59,10 +60,7 @@ class FunctionCheckpoint:
                 f"checkpoint.save was given {shown(state)}, which cannot be kept: a state is made "
                 "of tensors, numbers, texts, lists and dicts, such as model.state_dict()."
             ) from error
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        part = self._path.with_suffix(PART)
-        part.write_bytes(memory.getvalue())
-        part.replace(self._path)
+        write_whole(self._path, memory.getvalue())
 
     def load(self) -> Any:
         """Returns the last state, with its tensors on the CPU; None if there is none, or if its
@@ -81,7 +79,7 @@ class FunctionCheckpoint:
 
     def delete(self) -> None:
         """Removes the state, if there is one."""
-        for path in (self._path, self._path.with_suffix(PART)):
+        for path in (self._path, partial_of(self._path)):
             path.unlink(missing_ok=True)
         with suppress(OSError):  # it contains other files
             self._path.parent.rmdir()

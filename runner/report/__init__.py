@@ -3,5 +3,5 @@ script but its own.
 
 Must not import `torch`. Must import nothing of `runner` but `another_process`, `config`,
 `constraints`, `display`, `errors`, `fidelity`, `goals`, `learning_curves`, `quiet_optuna`,
-`ranking`, `repeats`, `resume`, `space`, `store`, `trial`.
+`ranking`, `repeats`, `resume`, `space`, `store`, `trial`, `whole_files`.
 """

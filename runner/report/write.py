@@ -1,7 +1,5 @@
 """Writes the report of a run: reads its record, and puts `report.html` into its folder."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from runner.report.page import page
 from runner.report.plotly_script import plotly_script
 from runner.space.structure import Part
 from runner.store import read
+from runner.whole_files import write_whole
 
 REPORT = "report.html"
 
@@ -58,25 +57,5 @@ def write_report(
         is_running=is_running,
         notes=notes,
     )
-    _replace(target, page(facts, plotly_script()).encode())
+    write_whole(target, page(facts, plotly_script()), has_rivals=True)
     return target
-
-
-def _replace(target: Path, content: bytes) -> None:
-    """Puts a file in the place of another one at once. A link there is replaced, not followed."""
-    try:
-        _replace_by_new(target, content)
-    except OSError as error:  # of the new file, of which nobody knows
-        raise OSError(error.errno, error.strerror, str(target)) from error
-
-
-def _replace_by_new(target: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -7,7 +7,6 @@ at a time: the driver of the sweep, and then the process that runs the member.
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from runner.display import format as text
 from runner.errors import ConfigError, RunFailed
 from runner.resume import resume_override
 from runner.signature import KeyUnusable, doubt, sign
+from runner.whole_files import whole
 
 PLACE = ".sweep"  # in the folder of the sweep
 REQUEST = "sweep.json"
@@ -170,16 +170,10 @@ class SweepFolder:
 
 def _write(path: Path, content: BaseModel) -> None:
     """Writes a file as a whole, or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content.model_dump(), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole(path) as new, new.open("w", encoding="utf-8") as file:
+        json.dump(content.model_dump(), file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _read(path: Path, kind: type[Model]) -> Model:

@@ -79,13 +79,6 @@ def dismiss_all(folder: Path) -> None:
                 dismiss(post)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file, which others see whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
 @final
 class Pilot:
     """One life of a pilot."""

@@ -35,7 +35,6 @@ from runner.training.pilot import (
     dismiss,
     next_life,
     outbox,
-    write_whole,
 )
 from runner.training.pilot_worker import Past, PilotWorker, digest
 from runner.training.service import Limits
@@ -43,6 +42,7 @@ from runner.training.shipping import found_of
 from runner.training.trial_files import Seal
 from runner.training.worker_pool import STILLBORN, Handle, WorkerPool
 from runner.trial import CHECKPOINT, STATE, Failure, Job, Report, Setup, trial_folder
+from runner.whole_files import write_whole
 
 JOB = "job"  # in the folder of a pilot: the id of its job
 LOGS = "jobs"  # the folder of what submitit writes, logs among it

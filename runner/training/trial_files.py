@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import final
 
 from runner.errors import RunnerError
-from runner.trial import CHECKPOINT, OUTPUT, PART, STATE, trial_folder
+from runner.trial import CHECKPOINT, OUTPUT, STATE, trial_folder
+from runner.whole_files import PARTIAL, write_whole
 
 Files = Mapping[str, bytes | None]  # by their paths in the folder of the run; None: it is gone
 SEAL = ".seal-"
 MIDWAY = (CHECKPOINT, STATE)  # what a trial goes on from elsewhere if its machine is lost
-PARTIAL = (".partial", PART)  # suffixes of files that are being written
 
 
 @final
@@ -102,10 +102,7 @@ class TrialFiles:
                 path.unlink(missing_ok=True)
                 self._known.pop(key, None)
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{path.name}{PARTIAL[0]}")
-            partial.write_bytes(content)
-            partial.replace(path)
+            write_whole(path, content)
             self._known[key] = _version(path)
 
     def delete(self, trials: Collection[int]) -> None:
@@ -131,6 +128,6 @@ def _version(path: Path) -> tuple[int, ...]:
 def _is_whole(path: Path) -> bool:
     """Returns whether a path is a file that is not being written, and not the output of a trial
     that has printed nothing so far."""
-    if path.suffix in PARTIAL or path.is_symlink() or not path.is_file():
+    if path.suffix == PARTIAL or path.is_symlink() or not path.is_file():
         return False
     return path.name != OUTPUT or path.stat().st_size > 0

@@ -63,7 +63,7 @@ def test_an_error_names_the_report_and_no_file_that_nobody_knows(make, monkeypat
     def denied(path, *_):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "chmod", denied)
+    monkeypatch.setattr(Path, "write_bytes", denied)
     with pytest.raises(PermissionError, match=f"'{folder / REPORT}'$"):
         write_report(folder)
 

@@ -22,6 +22,7 @@ from runner.checkpoints import FACTS
 from runner.engines.py import PyEngine
 from runner.trial import CHECKPOINT, ENDS, WEIGHTS, Setup, Trial, trial_folder
 from runner.weights import load_tensors
+from runner.whole_files import PARTIAL
 
 NOT_TWO = {1, 3}
 TRAINING = yaml.safe_load((CONF / "evaluator/classification.yaml").read_text()) | {"seed": 0}
@@ -97,7 +98,7 @@ def test_a_training_goes_on_from_its_checkpoint_when_its_worker_died(name, count
         assert {report.kind for report in reports if report.kind in ENDS} == {"finished"}
         last = {r.trial: (r.kind, dict(r.metrics)) for r in reports if r.kind == "metrics"}
         weights = [load_tensors(trial_folder(folder, i) / WEIGHTS)[0] for i in range(count)]
-        assert not [*folder.rglob("*.part")]
+        assert not [*folder.rglob(f"*{PARTIAL}")]
         return last, weights, batches.stat().st_size
 
     (last, weights, batches), (shaken, others, more) = run("calm", 0), run("shaken", 6)

@@ -51,7 +51,9 @@ def test_a_file_that_is_gone_on_one_side_goes_on_the_other(two):
 
 def test_half_written_files_links_and_empty_output_stay(two, tmp_path):
     (here, ours), _ = two
-    write(here, {"0000/weights.partial": b"1", "0000/state.part": b"2", "0000/output.txt": b""})
+    write(
+        here, {"0000/weights.partial": b"1", "0000/state.pt.partial": b"2", "0000/output.txt": b""}
+    )
     (tmp_path / "secret").write_text("secret")
     (here / "trials/0000/link").symlink_to(tmp_path / "secret")
     assert ours.pack([0]) == {}
