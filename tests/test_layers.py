@@ -106,7 +106,8 @@ SHARED = {
         *("interpreter_state", "torch_state", "patches", "leftovers", "fork_server"),
         *("function_parts", "tables", "watched", "worker_handle", "worker_pool"),
         *("worker_host", "host_actor", "trial_files", "shipping", "scratch"),
-        *("batch_queue", "mailbox", "pilot", "pilot_worker"),
+        *("batch_queue", "mailbox", "pilot", "pilot_worker", "pilot_jobs", "found_pilots"),
+        *("interruptions",),
     },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.

@@ -30,7 +30,7 @@ DRIVER = "driver"  # in the same folder; its content changes as long as there is
 FOLDER = "slurm"  # that folder, in the one of the run
 LOCK = "lock"  # in the same folder; a driver holds it
 PILOTS = "pilots"  # a folder in it, with a folder for each pilot
-TIME = "its time was over"  # why it was interrupted
+TIME, PREEMPTED = "its time was over", "preempted"  # why it was interrupted
 BEAT = 5.0  # seconds between two signs of life
 QUICK, SLOW = 0.01, 0.5  # seconds between two looks at the messages of the driver
 EARLY = 70.0  # seconds that Slurm may be early with a signal
@@ -156,7 +156,7 @@ class Pilot:
         left = self._seconds - (time.monotonic() - self._began)
         early = min(EARLY, self._seconds / 4)
         is_late = self._signal == signal.SIGUSR2 and left < self._notice + early
-        return TIME if is_late else "preempted"
+        return TIME if is_late else PREEMPTED
 
     def _hear(self) -> bool:
         """Passes on what the worker says."""

@@ -17,7 +17,7 @@ from slurm_runs import OWN, killed_driver, messages, pids, started, until, write
 import runner
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError, RunFailed
-from runner.training import slurm
+from runner.training import pilot_jobs, slurm
 from runner.training.pilot import FOLDER, PILOTS, dismiss, dismiss_all
 from runner.trial import ENDS, Setup, Trial
 
@@ -224,7 +224,7 @@ def test_what_sbatch_refuses_is_said_in_its_words(tmp_path, commands):
 
 def test_a_full_queue_is_waited_for_with_a_word(tmp_path, commands, monkeypatch, caplog):
     commands(sbatch="echo Submitted batch job 7", squeue="echo '7|PENDING|Resources'")
-    monkeypatch.setattr(slurm, "WORD", 0.0)
+    monkeypatch.setattr(pilot_jobs, "WORD", 0.0)
     monkeypatch.setattr(slurm, "LOOKS", {"slurm": 0.05})
     service = real(tmp_path)
     for _ in range(12):
@@ -260,7 +260,7 @@ def test_a_queue_that_does_not_answer_ends_no_job(tmp_path, commands, monkeypatc
     service = real(tmp_path)
     for _ in range(20):
         service.poll(lambda report: None, 0.01)
-    assert [post.job for post in service._posts] == ["7"]
+    assert [post.job for post in service._jobs.posts] == ["7"]
     service.close()
 
 
@@ -337,7 +337,7 @@ def test_a_module_that_a_node_does_not_have_ends_the_run(slow, here, monkeypatch
 def test_a_pilot_that_was_dismissed_before_it_began_ends_at_once(tmp_path):
     setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, NOTHING, (), ("toy",), tmp_path)
     service = make_service("slurm", setup, {})
-    [post] = service._posts
+    [post] = service._jobs.posts
     dismiss(post.folder)
     until(lambda: not alive(int(post.job)))
     assert messages(tmp_path)[-1] == {"ended": "dismissed"}
