@@ -7,14 +7,10 @@ import io
 import logging
 import math
 import os
-import re
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from runner.display import silence
@@ -22,18 +18,19 @@ from runner.display import silence
 try:
     with silence.loading():
         import hydra
-        from hydra._internal.utils import get_args_parser
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import DictConfig, OmegaConf
 
         from runner import launch
         from runner.config import compose
         from runner.config.composition_errors import as_config_error
+        from runner.config.flags import asks_for_help, check_flags
         from runner.config.hydra_folder import hydra_folder
         from runner.config.hydra_guard import guarded
         from runner.config.settings import conf_folder
         from runner.display import progress
-        from runner.errors import ConfigError, Interrupted, RunFailed, RunnerError
+        from runner.errors import Interrupted, RunFailed, RunnerError
+        from runner.stops import noting_stops, stops
         from runner.sweeps import command_line
         from runner.sweeps.recorded_launcher import recorded
 except KeyboardInterrupt:  # all this takes a moment
@@ -45,8 +42,6 @@ if TYPE_CHECKING:
 
 launch.register_resolvers()
 exit_code = ContextVar("exit_code", default=0)  # the worst of the runs so far
-stops: ContextVar[Sequence[int]] = ContextVar("stops", default=())  # the Ctrl-C that we heard of
-ALTERNATIVES = ("run", "multirun", "cfg", "info", "shell_completion")
 wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 SELDOM = 100  # collections of young objects before one of all; imports make many, and no garbage
 
@@ -60,8 +55,8 @@ def app(config: DictConfig) -> float:
     try:
         value = launch.execute(config, overrides, folder)
     except RunnerError as error:
-        if stops.get():  # a library that was interrupted may be of no use from then on
-            raise Interrupted(stops.get()[0]) from error
+        if stopped := stops():  # a library that was interrupted may be of no use from then on
+            raise Interrupted(stopped[0]) from error
         progress.fail(str(error))
         if wants_traceback:
             raise
@@ -99,34 +94,10 @@ def _end_with(code: int) -> None:
     exit_code.set(max(exit_code.get(), code))
 
 
-def _check_flags() -> None:
-    """Raises ConfigError for unknown flags, and for that of Hydra which runs a pickled config."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            flags = get_args_parser().parse_args()
-    except SystemExit:
-        text = said.getvalue().rpartition("error: ")[2].strip()
-        if re.match(r"unrecognized arguments: [^-]", text):
-            text = f"{text}. Flags such as -m stand before or after all of KEY=VALUE, not between"
-        raise ConfigError(f"{text[:1].upper()}{text[1:]}; --hydra-help lists the flags.") from None
-    if flags.resolve and not (flags.cfg or flags.help):
-        raise ConfigError(
-            "--resolve is given without --cfg, whose output it resolves; add --cfg job."
-        )
-    if sum(map(bool, (getattr(flags, name) for name in ALTERNATIVES))) > 1:
-        raise ConfigError(f"Only one of the flags --{', --'.join(ALTERNATIVES)} may be given.")
-    if flags.experimental_rerun is not None:
-        raise ConfigError(
-            "--experimental-rerun reads a pickle, which may run any code; continue a run with "
-            "resume=FOLDER."
-        )
-
-
 @contextlib.contextmanager
 def _wrapping_help() -> Iterator[None]:
     """Shows what `--help` says on a terminal without lines that are broken within words."""
-    if not {"--help", "-h"} & {*sys.argv[1:]} or not sys.stdout.isatty():
+    if not asks_for_help(sys.argv[1:]) or not sys.stdout.isatty():
         yield
         return
     said = io.StringIO()
@@ -135,29 +106,6 @@ def _wrapping_help() -> Iterator[None]:
             yield
     finally:
         progress.show_wrapped(said.getvalue())
-
-
-@contextlib.contextmanager
-def _noting_stops() -> Iterator[None]:
-    """Notes each Ctrl-C, which raises Interrupted, as none of a trial's errors does: a library that
-    one interrupts may turn it into an error of its own, such as numpy when it is imported."""
-    noted: list[int] = []
-    stops.set(noted)
-    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or (
-        threading.current_thread() is not threading.main_thread()
-    ):
-        yield
-        return
-
-    def stop(number: int, _: FrameType | None) -> None:
-        noted.append(number)
-        raise Interrupted(number)
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -170,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not silence.young(silence.age()):
         silence.spoken.end()
     exit_code.set(0)  # of an earlier call in this process
-    with _noting_stops():
+    with noting_stops():
         _run()
     sys.exit(exit_code.get())
 
@@ -178,11 +126,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run() -> None:
     """Runs the program; exits if it is stopped, or fails as a whole."""
     try:
-        _check_flags()
+        check_flags(sys.argv[1:])
         compose.check_folders(sys.argv[1:])
         wanted = command_line.asked(sys.argv[1:])
         sys.argv[1:] = wanted.arguments
-        record = recorded(wanted, wants_traceback, stops.get)
+        record = recorded(wanted, wants_traceback, stops)
         with guarded(), record as sweeps, _wrapping_help():
             app()
             for sweep in sweeps:
@@ -196,7 +144,7 @@ def _run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if stops.get():
+        if stops():
             progress.stopped()
             sys.exit(130)
         known = error if isinstance(error, RunnerError) else as_config_error(error, sys.argv[1:])

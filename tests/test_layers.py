@@ -74,7 +74,7 @@ LAYERS = [
     ["config", "display", "probing", "space.structure", "training.process_setting"],
     ["config.allowlist", "space.sample"],
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
-     "space.choice", "unsaved_state"],
+     "space.choice", "stops", "unsaved_state"],
     ["another_process", "bare_process", "errors", "python_operators", "quiet_optuna",
      "record_views", "space",
      "unregistered", "whole_files"],

@@ -228,7 +228,8 @@ def test_questions_are_answered_at_once_without_torch(arguments, line, text, tmp
     done = subprocess.run(ask, cwd=tmp_path, timeout=LONG, text=True, capture_output=True,
                           env=environment(COMP_LINE=line))  # fmt: skip
     assert done.returncode == 0 and text in done.stdout, done.stderr
-    assert done.stderr == "torch: False"
+    slow = "Loading ...\n"  # is said on a machine that takes more than a moment to import all this
+    assert done.stderr.removeprefix(slow) == "torch: False"
     assert [path.name for path in tmp_path.iterdir()] == ["ask.py"]
 
 

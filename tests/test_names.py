@@ -61,7 +61,7 @@ def test_a_class_name_or_alias_means_one_thing():
 KEPT = {
     "config/compose.py: _one_at_a_time": "a lock: Hydra has one state for the process",
     "__main__.py: exit_code": "Hydra calls the program itself, in a sweep once for each run",
-    "__main__.py: stops": "likewise, between the signals and the runs",
+    "stops.py: _noted": "between the signals and the runs",
     "config/hydra_folder.py: hydra_folder": "Hydra makes the loader that finds it out",
     "display/silence.py: spoken": "all parts of the program speak to one user",
     "graph/ir/signature.py: _signature_in_torch": "the functions of torch never change",
