@@ -1,11 +1,12 @@
-# `make run` and `make test` set up .venv when it is missing or out of date; `make test-all` is what CI runs;
-# `make docs` builds the documentation into site/.
+# `make run` and `make test` set up .venv when it is missing or out of date; `make test-all` runs all tests,
+# `make test-ci` those of `make test` and a share of the others, which changes with the commit; `make docs`
+# builds the documentation into site/.
 #   make run ARGS="strategy=evolution budget.trials=8"
 
 PYTHON ?= python3.11
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: run test test-all compile lint format docs clean
+.PHONY: run test test-all test-ci compile lint format docs clean
 
 run: .venv/run.stamp
 	.venv/bin/python -m runner $(ARGS)
@@ -15,6 +16,9 @@ test: .venv/test.stamp lint compile
 
 test-all: .venv/test.stamp lint compile
 	.venv/bin/python -m pytest $(ARGS)
+
+test-ci: .venv/test.stamp lint compile
+	.venv/bin/python -m pytest --exhaustive=8 $(ARGS)
 
 # Tests start hundreds of processes, each of which would compile half a second where Python is told
 # to keep no bytecode.

@@ -82,6 +82,7 @@ class Outcome:
     wrong: int  # with results other than those of an undisturbed trial
     orphans: int
     longest: float  # seconds between two events of the record
+    recovery: float  # seconds between a fault and the next event, if no other fault came between
     partial: int  # files that are not whole
     seconds: float
 
@@ -117,10 +118,9 @@ def disturbed(ground: str, size: Size, seed: int) -> Outcome:
 
 def _disturb(
     place: Ground, folder: Path, size: Size, rng: random.Random, has_disk: bool
-) -> tuple[dict[str, int], int]:
-    """Does so until the run has ended; returns what was done how often, and how many drivers it
-    took."""
-    faults, sessions, begun = Counter[str](), 1, time.monotonic()
+) -> tuple[list[tuple[float, str]], int]:
+    """Does so until the run has ended; returns when what was done, and how many drivers it took."""
+    faults, sessions, begun = list[tuple[float, str]](), 1, time.monotonic()
     weights = {**FAULTS, **place.faults}
     usable = [fault for fault in weights if has_disk or fault is not fill_disk]
     driver, before = _driver(place, folder, size.trials), 0
@@ -132,14 +132,14 @@ def _disturb(
             time.sleep(rng.uniform(0, 2 * size.pause * place.pace))
             if _events(folder) > before + UNDER_WAY:
                 fault = rng.choices(usable, [weights[one] for one in usable])[0]
-                done = fault(Victim(driver.pid, place.workers, folder, rng))
-                faults[fault.__name__] += done
+                if fault(Victim(driver.pid, place.workers, folder, rng)):
+                    faults.append((time.time(), fault.__name__))
             if time.monotonic() > begun + LONGEST:
                 raise SystemExit(f"The run has not ended after {LONGEST:.0f} s.")
     finally:
         driver.kill()
         driver.wait()
-    return dict(faults), sessions
+    return faults, sessions
 
 
 def _events(folder: Path) -> int:
@@ -167,8 +167,9 @@ def _driver(place: Ground, folder: Path, trials: int) -> subprocess.Popen[bytes]
 
 
 def _outcome(
-    folder: Path, count: int, faults: dict[str, int], sessions: int, orphans: int, seconds: float
-) -> Outcome:
+    folder: Path, count: int, faults: Sequence[tuple[float, str]], sessions: int, orphans: int,
+    seconds: float,
+) -> Outcome:  # fmt: skip
     trials = load(folder, ["chaos_parts"]).trials
     with contextlib.closing(_opened(folder)) as database:
         events = database.execute("select time, kind, trial from events order by id").fetchall()
@@ -177,7 +178,7 @@ def _outcome(
     finished = [trial for trial in trials if trial.scored]
     return Outcome(
         trials=len(trials),
-        faults=faults,
+        faults=dict(Counter(name for _, name in faults)),
         sessions=sessions,
         failed=sum(trial.failed for trial in trials),
         lost=count - len(trials) + sum(trial.running for trial in trials),
@@ -188,9 +189,15 @@ def _outcome(
         ),
         orphans=orphans,
         longest=max(after - before for before, after in pairwise(times)),
+        recovery=max(_behind([at for at, _ in faults], *pause) for pause in pairwise(times)),
         partial=sum(map(_is_partial, folder.rglob("*"))),
         seconds=seconds,
     )
+
+
+def _behind(faults: Sequence[float], begin: float, end: float) -> float:
+    """The seconds of a pause without events that lie behind the last fault in it."""
+    return end - max([begin, *(at for at in faults if begin < at < end)])
 
 
 def _is_partial(path: Path) -> bool:
@@ -221,6 +228,7 @@ def targets(name: str, found: Outcome, size: Size) -> Sequence[Target]:
         Target(f"{name}: wrong results", found.wrong, 0, ""),
         Target(f"{name}: processes that outlived the run", found.orphans, 0, ""),
         Target(f"{name}: longest time without an event", found.longest, 10.0, "s"),
+        Target(f"{name}: the same, behind the last fault", found.recovery, 10.0, "s"),
         Target(f"{name}: files not whole", found.partial, 0, ""),
         Target(f"{name}: faults", sum(found.faults.values()), size.faults, "", at_least=True),
     ]

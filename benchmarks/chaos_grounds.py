@@ -52,7 +52,7 @@ def ray() -> Iterator[Ground]:
 
     overrides = ["training=ray", f"training.address={cluster.address}"]
     try:
-        yield Ground(overrides, lambda driver: _ours(driver), {lose_node: 2}, pace=1.2)
+        yield Ground(overrides, lambda driver: _ours(driver), {lose_node: 2}, pace=1.7)
     finally:
         cluster.shutdown()
 

@@ -1,9 +1,12 @@
 """What tests share: the toys on the import path, and searches of them."""
 
 import signal
+import subprocess
 import sys
+import zlib
 from collections import Counter
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,8 +28,34 @@ settings.register_profile("busy", deadline=None)  # a busy machine is no fault o
 settings.load_profile("busy")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "run one in N of the exhaustive tests, others with each commit"
+    parser.addoption("--exhaustive", type=int, default=1, metavar="N", help=text)
+
+
 @pytest.hookimpl(tryfirst=True)  # before the marks select
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    _mark_sampled(items)
+    if (share := config.getoption("exhaustive")) > 1:
+        kept = [item for item in items if is_among(item, share)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in {*kept}])
+        items[:] = kept
+
+
+def is_among(item: pytest.Function, share: int) -> bool:
+    """Whether it is one of those that are run with this commit."""
+    if item.get_closest_marker("exhaustive") is None:
+        return True
+    return zlib.crc32(f"{commit()} {item.nodeid}".encode()) % share == 0
+
+
+@cache
+def commit() -> str:
+    git = ["git", "-C", str(TOYS), "rev-parse", "HEAD"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout
+
+
+def _mark_sampled(items: list[pytest.Function]) -> None:
     """Of each table that is `sampled(n)`, all but every n-th case are exhaustive."""
     seen: Counter[str] = Counter()
     for item in items:
