@@ -3,12 +3,13 @@
 Linux only: memory and the time of workers are read from /proc.
 """
 
+import cProfile
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -43,9 +44,9 @@ class Cost:
     last: float  # in the last tenth
     growth: float  # of the resident memory behind the first tenth, MB
     wall: float = 0.0  # seconds in all
+    calls: tuple[float, float] = (0.0, 0.0)  # of functions per trial, in the first and last tenth
 
 
-@final
 class Meter(Progress):
     """Reads the clocks at the start, and after each tenth of the trials."""
 
@@ -86,6 +87,35 @@ class Meter(Progress):
             growth=memory[-1] - memory[1],
             wall=wall[-1] - wall[0],
         )
+
+
+@final
+class CallMeter(Meter):
+    """Also counts how many functions are called for a trial, at the beginning and at the end, which
+    depends on no clock."""
+
+    def __init__(self, trials: int) -> None:
+        super().__init__(trials)
+        self._few = max(1, trials // 100)
+        self._profiles = {
+            self.tenth - self._few: cProfile.Profile(),
+            trials - self._few - 1: cProfile.Profile(),
+        }
+
+    def count(self) -> None:
+        super().count()
+        for begin, profile in self._profiles.items():
+            if self._ended == begin:
+                profile.enable()
+            elif self._ended == begin + self._few:
+                profile.disable()
+
+    def cost(self) -> Cost:
+        calls = [
+            sum(entry.callcount for entry in profile.getstats()) / self._few
+            for profile in self._profiles.values()
+        ]
+        return replace(super().cost(), calls=(calls[0], calls[-1]))
 
 
 def _clocks() -> tuple[float, float, float, float]:
@@ -158,10 +188,12 @@ local = partial(
 )  # fmt: skip
 
 
-def run(service: Service, trials: int, keep: int) -> Cost:
+def run(
+    service: Service, trials: int, keep: int, make_meter: Callable[[int], Meter] = Meter
+) -> Cost:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        meter = Meter(trials)
+        meter = make_meter(trials)
         with experiment(folder, service, trials, meter, keep) as search:
             search.run()
             return meter.cost()
