@@ -107,7 +107,7 @@ SHARED = {
         *("function_parts", "tables", "watched", "worker_handle", "worker_pool"),
         *("worker_host", "host_actor", "trial_files", "shipping", "scratch"),
         *("batch_queue", "mailbox", "pilot", "pilot_worker", "pilot_jobs", "found_pilots"),
-        *("interruptions",),
+        *("interruptions", "native_output", "ray_cluster"),
     },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.

@@ -4,9 +4,7 @@ import logging
 import math
 import os
 import re
-import socket
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -16,8 +14,9 @@ from runner.another_process import search_path
 from runner.errors import ConfigError, RunFailed, as_yaml, one_line, require
 from runner.training.devices import check_count
 from runner.training.host_actor import HostActor
+from runner.training.ray_cluster import connect
 from runner.training.service import Limits
-from runner.training.shipping import folders_of, found_of
+from runner.training.shipping import found_of
 from runner.training.trial_files import Files, Seal, TrialFiles
 from runner.training.worker_handle import WorkerHandle
 from runner.training.worker_host import Parcel
@@ -29,7 +28,6 @@ ANSWER = 4.0  # seconds in which a host kills its worker, or is given up itself
 SILENCE = 10.0  # seconds without a word of a host, after which it is, too
 CLOSING = 2.0  # seconds in which hosts end their workers
 ROOM = 20.0  # seconds in which an actor that there is room for begins
-PORT = 5.0  # seconds in which a cluster answers at its address
 WORD = 30.0  # seconds between two words on waiting
 LOST = 60.0  # seconds to wait for room when the last worker was lost
 ONE_CORE = {"CPU": 1}
@@ -168,7 +166,7 @@ class Ray(WorkerPool[RayWorker]):
         self._is_ours = not self._ray.is_initialized()
         try:
             if self._is_ours:
-                _connect(self._ray, address, ship, dashboard)
+                connect(self._ray, address, ship, dashboard)
             self._check_resources()
             self._actors = self._ray.remote(HostActor).options(**self._of_actor())
             self._grow(time.monotonic())
@@ -333,45 +331,6 @@ def _imported() -> ModuleType:
         raise ConfigError(f"training=ray needs Ray ({error}): {EXTRA}") from error
     module: ModuleType = ray
     return module
-
-
-def _connect(ray: ModuleType, address: str | None, ship: Sequence[str], dashboard: bool) -> None:
-    """Connects to a cluster, or starts one. Raises ConfigError."""
-    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    if address is None:
-        options |= {"address": "local", "include_dashboard": dashboard}
-    else:
-        options |= {"address": address, "runtime_env": {"py_modules": folders_of(ship)}}
-    try:
-        if address is not None:
-            _check_port(address)
-        with warnings.catch_warnings(action="ignore"):
-            ray.init(**options)
-    except (ray.exceptions.RayError, ValueError, RuntimeError, OSError) as error:
-        where = "on this machine" if address is None else f"at {address}"
-        raise ConfigError(
-            f"training.address is {as_yaml(address)}: no Ray cluster could be reached {where} "
-            f"({one_line(error)}).{_hint(address, error)}"
-        ) from error
-
-
-def _hint(address: str | None, error: Exception) -> str:
-    """Returns what may be wrong if somebody listens at an address, but it is no cluster of ours."""
-    if address is None or not isinstance(error, ConnectionError) or error.errno is not None:
-        return ""
-    if address == "auto":
-        return " Start one by: ray start --head"
-    return (
-        " Somebody listens there: is it a head node of this version of Ray? If it asks for a "
-        "token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN unless it is in ~/.ray/auth_token."
-    )
-
-
-def _check_port(address: str) -> None:
-    """Raises OSError if nobody listens at an address; Ray itself would try for a minute."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PORT).close()
 
 
 def _cannot_begin(error: Exception, missing: re.Match[str] | None) -> str:

@@ -1,5 +1,5 @@
 """The service on a cluster: which workers it asks for, and what it does when they are lost. The
-cluster is a fake; `test_ray_cluster.py` has a real one."""
+cluster is a fake; `test_ray_real.py` has a real one."""
 
 import asyncio
 import time
