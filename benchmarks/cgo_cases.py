@@ -133,8 +133,9 @@ class Candidates:
         """How each of the models is trained."""
         rates, decays = [3e-3], [1e-2]
         if self.case.varied:
-            rates = [1e-3 * 1.2**place for place in range(self.case.size)]
-            decays = [1e-4 * 1.4**place for place in range(self.case.size)]
+            places = [place % 16 for place in range(self.case.size)]  # more would diverge
+            rates = [1e-3 * 1.2**place for place in places]
+            decays = [1e-4 * 1.4**place for place in places]
         size = self.case.size
         pairs = zip(rates * (size // len(rates)), decays * (size // len(decays)), strict=True)
         return [evaluator(lr, decay) for lr, decay in pairs]

@@ -14,9 +14,9 @@ from multiprocessing.synchronize import Barrier
 from typing import final
 
 import torch
-from cgo_cases import CASES, STEPS, Candidates, Case, evaluator
+from cgo_cases import CASES, STEPS, Candidates, Case
+from cgo_graphs import graphs
 from rich.table import Table
-from torch import nn
 
 from runner.data.data import Batch
 from runner.evaluators.group import Group
@@ -48,30 +48,37 @@ def sweep(case: Case, size: int, device: torch.device) -> Sweep:
     models, batches = candidates.models(), candidates.batches(device, BLOCK)
     members = candidates.members(models, device)
     programs = candidates.programs() if size > 1 else []
-    ways = {
-        "single": _singly(members),
-        "graphs": _graphs(candidates.members(models, device), batches[0]),
-        "cgo": _grouped(Group(candidates.members(models, device), programs), batches[0]),
+    ways: dict[str, Step] = {
+        "single": singly(members),
+        "graphs": graphs(candidates.members(models, device), batches[0]),
+        "cgo": grouped(Group(candidates.members(models, device), programs), batches[0]),
     }
     turns: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(TURNS):
         for name, step in ways.items():
-            turns[name].append(_timed(step, batches, device))
+            turns[name].append(timed(step, batches, device))
     medians = {name: statistics.median(turn) for name, turn in turns.items()}
     return Sweep(case.name, size, processes=_processes(case, device), **medians)
 
 
-def _timed(step: Step, batches: Sequence[Batch], device: torch.device) -> float:
+def timed(step: Step, batches: Sequence[Batch], device: torch.device) -> float:
     """Milliseconds of a step, over a block of them."""
-    torch.accelerator.synchronize(device)
+    _settle(device)
     start = time.perf_counter()
     for batch in batches:
         step(batch)
-    torch.accelerator.synchronize(device)
+    _settle(device)
     return 1e3 * (time.perf_counter() - start) / len(batches)
 
 
-def _singly(members: Sequence[Member]) -> Step:
+def _settle(device: torch.device) -> None:
+    """Wait for all that was started on a device; a CPU has done it."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def singly(members: Sequence[Member]) -> Step:
+    """The step of members, one after another."""
     for member in members:
         member.begin(0)
 
@@ -82,7 +89,7 @@ def _singly(members: Sequence[Member]) -> Step:
     return step
 
 
-def _grouped(group: Group, batch: Batch) -> Step:
+def grouped(group: Group, batch: Batch) -> Step:
     """The step of a group that has chosen its way."""
     group.begin(0)
 
@@ -92,47 +99,6 @@ def _grouped(group: Group, batch: Batch) -> Step:
     for _ in range(2 * (ROUNDS + 1) + 2):
         step(batch)
     return step
-
-
-def _graphs(members: Sequence[Member], batch: Batch) -> Step:
-    """The step of models that are recorded one by one, and replayed."""
-    inputs, targets = (part.clone() for part in batch)
-    graphs = [_captured(member.model.train(), inputs, targets) for member in members]
-
-    def step(batch: Batch) -> None:
-        inputs.copy_(batch[0])
-        targets.copy_(batch[1])
-        for graph in graphs:
-            graph.replay()
-
-    return step
-
-
-def _captured(
-    model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor
-) -> torch.cuda.CUDAGraph:
-    """A whole step of a model as a graph (https://docs.pytorch.org/docs/stable/notes/cuda.html);
-    the first steps, which allocate, run on a stream beside the usual one."""
-    pieces = evaluator(3e-3, 1e-2)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=pieces.lr, fused=True, capturable=True)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        pieces.losses(model(inputs), targets).mean().backward()
-        optimizer.step()
-
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    optimizer.zero_grad()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph
 
 
 def _processes(case: Case, device: torch.device) -> float:
@@ -165,11 +131,11 @@ def _work(
     candidates = Candidates(replace(case, size=size))
     candidates.plan()
     members = candidates.members(candidates.models(), device)[place::number]
-    batches, step = candidates.batches(device, BLOCK), _singly(members)
-    _timed(step, batches[:2], device)
+    batches, step = candidates.batches(device, BLOCK), singly(members)
+    timed(step, batches[:2], device)
     barrier.wait(300)
     for _ in range(TURNS):
-        _timed(step, batches, device)
+        timed(step, batches, device)
     barrier.wait(300)
 
 

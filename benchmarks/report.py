@@ -5,34 +5,15 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
+from figures import Target, as_figures
 from rich.console import Console
 from rich.table import Table
 
-
-@final
-@dataclass(frozen=True)
-class Target:
-    """A figure with a limit: the most that it may be, or the least."""
-
-    name: str
-    figure: float
-    limit: float
-    unit: str
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool:
-        return self.figure >= self.limit if self.at_least else self.figure <= self.limit
-
-    @property
-    def bound(self) -> str:
-        """The limit as a reader sees it."""
-        return f"{'at least ' * self.at_least}{self.limit:g} {self.unit}"
+__all__ = ["Target", "as_figures", "console", "options", "target_table", "write"]
 
 
 def target_table(found: Sequence[Target]) -> Table:
@@ -68,8 +49,3 @@ def write(file: Path | None, packages: Sequence[str], figures: Mapping[str, Any]
     versions = {name: version(name) for name in packages}
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), **versions}
     file.write_text(json.dumps({"machine": machine, **figures}, indent=2) + "\n")
-
-
-def as_figures(targets: Sequence[Target]) -> list[dict[str, Any]]:
-    """Targets as plain data, with their verdicts."""
-    return [{**asdict(target), "met": target.met} for target in targets]

@@ -9,6 +9,7 @@ HELPERS = {"toys", "graph/programs"}  # folders of helpers; pytest collects noth
 # Tests of more than one file, and why they lie where they do.
 CROSS_CUTTING = {
     "test_benchmarks": "each of `benchmarks/`",
+    "test_benchmarks_device": "`benchmarks/device.sh`, on a CPU",
     "test_benchmarks_tabular": "`benchmarks/tabular.py`, beside the loop",
     "test_classes_of_users": "classes that are reloaded, changed or deleted, from model to fusion",
     "test_conf_nodes": "all of `conf/`",
