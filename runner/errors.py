@@ -87,7 +87,8 @@ def as_yaml(value: object) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Returns whether an error, of any library, says that there is not enough memory."""
-    words = ("can't allocate memory", "out of memory")  # torch's, on a CPU and on a GPU
+    # Torch's, on a CPU and on a GPU, and what cuBLAS and cuDNN say.
+    words = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
     said = isinstance(error, RuntimeError) and any(word in message(error) for word in words)
     return said or isinstance(error, MemoryError)
 

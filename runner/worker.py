@@ -1,6 +1,5 @@
 """Runs a job: builds and evaluates its models and reports. All exceptions are caught here."""
 
-import gc
 import json
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -57,6 +56,7 @@ from runner.trial import (
 )
 from runner.trial_check import check_training
 from runner.weights import load_weights, save_weights
+from runner.worker_device import clean, select
 
 Send = Callable[[Report], None]
 CPU = torch.device("cpu")
@@ -101,7 +101,8 @@ class Worker:
         """Imports training code before the first job arrives; also torch's compiler if it is
         used, as its import takes as long as that of torch."""
         with suppress(Exception, SystemExit):  # the job will fail again, and report it
-            locate(self.setup.evaluator["_target_"], self.setup.trust)
+            if self.trains:
+                select(self.device)
             if self.setup.evaluator.get("compile"):
                 torch.optim.SGD([torch.zeros(1)])
 
@@ -148,7 +149,7 @@ class Worker:
         """Tidies up after a job whose trials have ended; returns whether another may follow. A
         thread or a signal of a trial may interrupt it."""
         try:
-            self._clean()
+            clean(self.device)
             return self._around.finish()
         except Interrupted:
             raise
@@ -397,7 +398,7 @@ class Worker:
                     failure = Failure(failure.reason, message(error))
                 report = Report(job.number, "metrics", failure=failure)
             self._restore()
-            self._clean()
+            clean(self.device)
             send(report)
         return [Report(job.number, "finished")]
 
@@ -493,8 +494,3 @@ class Worker:
             if label in sample:
                 put(config, label, sample[label])
         return config[group]
-
-    def _clean(self) -> None:
-        gc.collect(1)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()

@@ -11,6 +11,7 @@ from runner.errors import (
     Refused,
     as_yaml,
     causes,
+    is_out_of_memory,
     message,
     one_line,
     refusal,
@@ -87,3 +88,19 @@ def test_a_value_of_a_config_is_written_as_yaml_has_it(value, text):
     with pytest.raises(ConfigError) as error:
         require(False, "a.b", value, "right")
     assert str(error.value) == f"a.b is {text}; it must be right."
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_other_errors(error, is_memory):
+    assert is_out_of_memory(error) is is_memory

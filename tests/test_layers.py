@@ -76,8 +76,7 @@ LAYERS = [
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
      "space.choice", "stops", "unsaved_state"],
     ["another_process", "bare_process", "errors", "python_operators", "quiet_optuna",
-     "record_views", "space",
-     "unregistered", "whole_files"],
+     "record_views", "space", "unregistered", "whole_files", "worker_device"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.
@@ -91,7 +90,17 @@ SHARED = {
     "mutators": {"candidates", "channel_counts", "function_calls", "selection"},
     "proxies": {"proxy"},
     "evaluators": {
-        *("arguments", "evaluator", "fused_group", "group", "member", "race", "recipe", "seeds"),
+        *(
+            "arguments",
+            "evaluator",
+            "full_precision",
+            "fused_group",
+            "group",
+            "member",
+            "race",
+            "recipe",
+            "seeds",
+        ),
         *("snapshot", "supervised", "plain_optimizer", "training_state", "running_trial"),
         *("call_by_name", "function_checkpoint"),
     },

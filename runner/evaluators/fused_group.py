@@ -11,6 +11,7 @@ from torch import Tensor
 
 from runner.data.data import Batch, SearchData, Split
 from runner.data.splits import TensorSplit
+from runner.evaluators.full_precision import full_precision
 from runner.evaluators.member import Member
 from runner.evaluators.race import TOO_SHORT, Race
 from runner.evaluators.recipe import Forward, scores
@@ -82,7 +83,8 @@ class Fusion:
         or an empty string."""
         limits = NEAR if self._recipe.precision == "fp32" else NEAR_IN_HALF
         for look, near in zip((self._outputs, self._gradients), limits, strict=True):
-            ours, theirs = ([*look(batch, together=way)] for way in (True, False))
+            with full_precision():
+                ours, theirs = ([*look(batch, together=way)] for way in (True, False))
             if any(_distance(*pair) > near for pair in zip(ours, theirs, strict=True)):
                 return "their fused results differ from those of each model alone"
         return ""

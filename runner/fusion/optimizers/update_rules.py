@@ -96,7 +96,8 @@ class AdamRule(UpdateRule):
 
     def whole(self, b: Buffers, lr: float, t: int, s: ParameterGroup) -> None:
         fused = b.values.device.type in FUSED
-        clock = torch.tensor(float(t - 1), device=b.values.device if fused else "cpu")
+        # Filled where it is: a copy to a GPU would wait for all that was started there.
+        clock = torch.full((), float(t - 1), device=b.values.device if fused else "cpu")
         beta1, beta2 = s["betas"]
         (adamw if self._decoupled else adam)(
             [b.values],

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -154,5 +154,7 @@ def _global_generators(device: torch.device) -> list[torch.Generator]:
     """Returns the global generator of the CPU and, on CUDA, that of the device."""
     if device.type != "cuda":
         return [torch.default_generator]
-    index = torch.cuda.current_device() if device.index is None else device.index
-    return [torch.default_generator, torch.cuda.default_generators[index]]
+    cuda: Any = torch.cuda
+    cuda.init()  # before, there are no generators of GPUs
+    index = cuda.current_device() if device.index is None else device.index
+    return [torch.default_generator, cuda.default_generators[index]]
