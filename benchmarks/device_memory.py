@@ -131,6 +131,7 @@ def _crowded(folder: Path, device: torch.device) -> Iterator[Row]:
     yield noted(
         f"A group of 8 that needs {of_one / MIB:.0f} MiB for each, in room for 6: {'; '.join(said)}"
     )
+    torch.cuda.empty_cache()  # of the data, which went with the worker
     yield from _given_back("a group without room: after it", start, device)
 
 

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from runner.data.data import Data, SearchData, Split
 from runner.data.splits import TensorSplit
+from runner.nn import ValueChoice, model_wrapper
 
+BREAKS = 2  # the candidate of Breaking that does
 BLOCK = 2**28  # floats, 1 GiB, that Hungry takes at a time
 
 
@@ -46,6 +48,20 @@ class Calm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.head(self.body(x.flatten(1)).relu())
         return y
+
+
+@model_wrapper
+class Breaking(Calm):
+    """One candidate of eight makes a kernel fail, after which CUDA does nothing more for its
+    process. On a CPU, that is an ordinary error."""
+
+    def __init__(self, shape: Sequence[int] = (1, 8, 8)) -> None:
+        super().__init__(shape)
+        self.number = ValueChoice([*range(8)], label="number")
+
+    def forward(self, x: Tensor) -> Tensor:
+        place = torch.full((1,), 99 if int(self.number) == BREAKS else 0, device=x.device)
+        return super().forward(x) + x.new_zeros(2)[place]
 
 
 class Hungry(Calm):

@@ -75,6 +75,7 @@ def rows(task: Task) -> Iterator[Row]:
     torch.set_num_threads(1)
     yield facts(task.device)
     if task.is_cuda:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.set_device(task.device)
     try:
         module = importlib.import_module(f"device_{MODULES.get(task.part, task.part)}")

@@ -1,11 +1,10 @@
 """Mixed precision: bf16 is fused; fp16 is not, since each model scales its own loss."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
-from cgo_cases import CASES, STEPS
-from device_equality import NORMED, SIZE, Form, Pair, compared, losses, set_tf32, weights, worst
+from cgo_cases import STEPS, Candidates
+from device_equality import Form, Pair, compared, losses, planned, set_tf32, weights, worst
 from device_task import NO_TIME, Row, Task, checked, claimed, noted, skipped
 
 from runner.evaluators.group import Group
@@ -22,21 +21,18 @@ def run(task: Task) -> Iterator[Row]:
     device = torch.device(task.device)
     set_tf32(True)
     names = NAMES[:2] if task.quick else NAMES
-    cases = [NORMED, *(replace(case, size=SIZE) for case in CASES if case.name in names)]
-    try:
-        yield from compared(cases, BF16, device, task, 1)
-    except (RuntimeError, TypeError) as error:  # an old GPU; what was not tried is not passed
-        yield claimed("bf16 runs on this device", False, str(error)[:200])
+    cases = planned(names)
+    yield from compared(cases, BF16, device, task, 1)
     if task.left < 0:
         yield skipped("fp16", NO_TIME)
         return
-    yield from scaled(device, 6 if task.quick else 30)
+    [cnn] = [candidates for candidates in cases if candidates.case.name == "small CNN"]
+    yield from scaled(cnn, device, 6 if task.quick else 30)
 
 
-def scaled(device: torch.device, steps: int) -> Iterator[Row]:
+def scaled(candidates: Candidates, device: torch.device, steps: int) -> Iterator[Row]:
     """Train a group in fp16: that it is not fused is said, and each model is trained as alone."""
-    [case] = [replace(case, size=SIZE) for case in CASES if case.name == "small CNN"]
-    pair = Pair(case, FP16, device)
+    pair = Pair(candidates, FP16, device)
     alone, ours = pair.alone(), pair.alone()
     before = [member.scaler.get_scale() for member in alone]
     group = Group(ours, pair.programs)

@@ -1,4 +1,5 @@
-"""Real searches: two workers on one device, against the same trials one after another."""
+"""Real searches: two workers on one device, against the same trials one after another; and a trial
+after which CUDA does nothing more for its process."""
 
 import os
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from device_models import BREAKS
 from device_task import NO_TIME, Row, SkipPart, Task, checked, claimed, noted, skipped
 
 from runner.store import read
@@ -16,6 +18,7 @@ from runner.trial import Trial
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("hydra", "omegaconf", "pydantic", "filelock", "rich", "sklearn")
+LEAST = 10.0  # seconds that a search takes
 NEAR = 1e-2  # relative error of final losses: kernels need not add in one order
 COMMON = (
     "space=mlp", "space.dropouts=[0.0]", "data=digits", "strategy=random", "report=null",
@@ -24,38 +27,68 @@ COMMON = (
 
 
 def run(task: Task) -> Iterator[Row]:
-    """Search with both services, and compare their trials."""
+    """Search with both services, and compare their trials; then break one."""
     for name in NEEDED:
         if find_spec(name) is None:
             raise SkipPart(f"no module named {name!r}")
-    count, epochs = (3, 2) if task.quick else (12, 8)
-    size = (f"budget.trials={count}", f"evaluator.epochs={epochs}")
-    own = (f"training.device={task.device}",)
-    two = ("training.workers_per_device=2",) if task.is_cuda else ("training.workers=2",)
     with tempfile.TemporaryDirectory() as folder:
-        one, both = Path(folder, "one"), Path(folder, "two")
+        yield from _compared(Path(folder), task)
+        if task.left > LEAST:
+            yield from _broken(Path(folder, "broken"), task)
+        else:
+            yield skipped("a trial that breaks CUDA", NO_TIME)
+
+
+def _compared(folder: Path, task: Task) -> Iterator[Row]:
+    """The same trials on two workers of one device, and one after another in one process."""
+    count, epochs = (3, 2) if task.quick else (24, 20)
+    size = (f"budget.trials={count}", f"evaluator.epochs={epochs}")
+    common = (*COMMON, *size, f"training.device={task.device}")
+    two = "training.workers_per_device=2" if task.is_cuda else "training.workers=2"
+    ways = {"two workers on one device": ("training=local", two),
+            "one after another, inline": ("training=inline",)}  # fmt: skip
+    found: dict[str, Sequence[Trial]] = {}
+    seconds = []
+    for place, (name, own) in enumerate(ways.items()):
+        run_folder = folder / str(place)
         start = time.perf_counter()
-        yield _ran("two workers on one device", both, ("training=local", *own, *two, *size), task)
-        at_once = time.perf_counter() - start
-        if not both.exists():
-            return
-        trials = read(both).trials
-        yield from _ended(trials, count)
-        yield from _at_once(trials)
-        if task.left < at_once / 2:
-            yield skipped("the same trials, one after another", NO_TIME)
-            return
-        start = time.perf_counter()
-        yield _ran("one after another, inline", one, ("training=inline", *own, *size), task)
-        alone = time.perf_counter() - start
-        if one.exists():
-            yield _equal(trials, read(one).trials)
-            text = f"{count} trials: {at_once:.1f} s on two workers, {alone:.1f} s inline"
-            yield noted(f"{text}, with the start of all processes.")
+        yield _ran(name, run_folder, (*common, *own), task)
+        seconds.append(time.perf_counter() - start)
+        if run_folder.exists():
+            found[name] = read(run_folder).trials
+            yield from _ended(name, found[name], count)
+    if two_ := found.get("two workers on one device"):
+        yield from _at_once(two_)
+    if len(found) == len(ways):
+        yield _equal(*found.values())
+        both, one = seconds
+        text = f"{count} trials: {both:.1f} s on two workers, {one:.1f} s inline"
+        yield noted(f"{text}, with the start of all processes.")
+
+
+def _broken(folder: Path, task: Task) -> Iterator[Row]:
+    """A search in which one trial leaves a process without its GPU."""
+    settings = (
+        "engine=py", "space._target_=device_models.Breaking", "trust=[device_models]",
+        "strategy=grid", "data=digits", "report=null", "export.top=0", "export.keep_weights=0",
+        "training=local", f"training.device={task.device}", "budget.trials=8",
+        "evaluator.epochs=1", "training.retries=0",
+        "training.workers=1" if not task.is_cuda else "training.workers_per_device=1",
+    )  # fmt: skip
+    yield _ran("a trial that breaks CUDA", folder, settings, task)
+    if not folder.exists():
+        return
+    trials = read(folder).trials
+    broke = [trial.number for trial in trials if trial.failed]
+    one = [trial.number for trial in trials if trial.sample.get("number") == BREAKS]
+    why = f"{[(trial.number, str(trial.failure)) for trial in trials if trial.failed][:3]}"
+    yield claimed("it fails alone: 7 others finish on its worker, or the next",
+                  broke == one and len(trials) == 8, why)  # fmt: skip
+    yield noted(f"The trial that broke CUDA: {trials[one[0]].failure}.")
 
 
 def _ran(name: str, folder: Path, settings: Sequence[str], task: Task) -> Row:
-    command = [sys.executable, "-m", "runner", *COMMON, *settings, f"hydra.run.dir={folder}"]
+    command = [sys.executable, "-m", "runner", *settings, f"hydra.run.dir={folder}"]
     try:
         done = subprocess.run(
             command, cwd=folder.parent, env=os.environ | {"PYTHONPATH": _path()},
@@ -68,13 +101,15 @@ def _ran(name: str, folder: Path, settings: Sequence[str], task: Task) -> Row:
 
 
 def _path() -> str:
-    return os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.pathsep.join(
+        [str(ROOT), str(ROOT / "benchmarks"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
 
 
-def _ended(trials: Sequence[Trial], count: int) -> Iterator[Row]:
+def _ended(name: str, trials: Sequence[Trial], count: int) -> Iterator[Row]:
     finished = [trial for trial in trials if trial.scored]
     why = f"{len(finished)} of {count}; {[str(t.failure) for t in trials if t.failure][:2]}"
-    yield claimed("all trials finish", len(finished) == count, why)
+    yield claimed(f"{name}: all trials finish", len(finished) == count, why)
 
 
 def _at_once(trials: Sequence[Trial]) -> Iterator[Row]:

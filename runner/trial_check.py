@@ -54,6 +54,7 @@ def check_training(
     as they are known, and the peak memory. Raises what a training would raise.
     """
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call] # before, there are no statistics
         torch.cuda.reset_peak_memory_stats(device)
     size = getattr(evaluator, "batch_size", BATCH)
 

@@ -12,6 +12,7 @@ def select(device: torch.device) -> None:
     """Makes a GPU the current one. Libraries allocate there what nobody told them to put elsewhere,
     such as the context of pinned memory, which otherwise is on the first GPU for all workers."""
     if device.type == "cuda":
+        cuda.init()
         cuda.set_device(device)
 
 

@@ -19,6 +19,9 @@ class StandIn:
         self.is_initialized = lambda: is_initialized
         self.error = error
 
+    def init(self):
+        self.calls.append(("init",))
+
     def set_device(self, device):
         self.calls.append(("set_device", device))
 
@@ -46,7 +49,7 @@ def test_the_gpu_of_a_worker_is_the_current_one(gpu):
     select(torch.device("cpu"))
     assert made.calls == []
     select(GPU)
-    assert made.calls == [("set_device", GPU)]
+    assert made.calls == [("init",), ("set_device", GPU)]
 
 
 def test_memory_is_given_back_once_all_has_been_done(gpu):

@@ -4,6 +4,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from runner.errors import require
 from runner.measures.measure import Measure
@@ -29,6 +30,7 @@ class TrainingMemory(Measure):
         batch = example.expand(self.batch_size, *example.shape[1:])
         if device.type != "cuda":
             return self._estimated(model.to("meta"), batch.to("meta"))
+        _warm_up(device)
         torch.cuda.empty_cache()
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -56,6 +58,13 @@ class TrainingMemory(Measure):
         activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
         del output
         return sum(map(_bytes, weights)) + (1 + STATES) * trained + activations + _bytes(batch)
+
+
+def _warm_up(device: torch.device) -> None:
+    """Lets libraries take the memory that they keep for all models: cuBLAS takes up to 32 MiB with
+    the first product of each thread. Before it, the allocator has no statistics to reset."""
+    weight = torch.ones(2, 2, device=device, requires_grad=True)
+    linear(torch.ones(2, 2, device=device), weight, weight[0]).sum().backward()  # type: ignore[no-untyped-call]
 
 
 def _bytes(tensor: Tensor) -> int:
