@@ -28,16 +28,15 @@ from device_table import table
 LIMIT = 480.0  # seconds
 RESERVE = 4.0  # of them, to write and to print
 PARTS = {  # with their weights in the time that is left
-    "equality": 70, "precision": 40, "stopping": 40, "memory": 40, "workers": 70,
+    "machine": 30, "equality": 70, "precision": 40, "stopping": 40, "memory": 40, "workers": 70,
     "mlp": 65, "cnn": 75, "cells": 90,
 }  # fmt: skip
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FOLDER = Path(__file__).resolve().parent
-NEEDED = {  # modules, and what pip calls them
+NEEDED = {  # modules that the parts need, and what pip calls them
     "numpy": "numpy", "safetensors": "safetensors", "annotated_types": "annotated-types",
     "pydantic": "pydantic", "hydra": "hydra-core", "omegaconf": "omegaconf",
-    "filelock": "filelock", "yaml": "pyyaml", "sklearn": "scikit-learn", "scipy": "scipy",
-    "rich": "rich", "optuna": "optuna", "cmaes": "cmaes",
+    "filelock": "filelock", "yaml": "pyyaml", "sklearn": "scikit-learn", "rich": "rich",
 }  # fmt: skip
 
 

@@ -49,5 +49,4 @@ if [ -z "$python" ]; then
 fi
 
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-export PYTHONDONTWRITEBYTECODE=1 # the checkout may be read-only
 exec "$python" "$root/benchmarks/device.py" "$@"

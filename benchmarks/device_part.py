@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from device_task import NO_CUDA, Row, SkipPart, Task
+from device_task import NO_CUDA, Row, SkipPart, Task, noted
 
 OWN = ("runner", "spaces", "device", "cgo", "figures")  # modules whose lack is a bug
 MODULES = dict.fromkeys(("mlp", "cnn", "cells"), "timings")  # of parts that share one
@@ -68,15 +68,23 @@ def driver() -> str:
 
 def rows(task: Task) -> Iterator[Row]:
     """What a part finds. A module that is not installed is none of its failures."""
+    start = time.perf_counter()
     import torch
 
+    imported = time.perf_counter()
     if task.is_cuda and not torch.cuda.is_available():
         raise SkipPart(NO_CUDA)
     torch.set_num_threads(1)
-    yield facts(task.device)
     if task.is_cuda:
         torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.set_device(task.device)
+        torch.zeros(1, device=task.device)
+    yield facts(task.device)
+    if task.part == "machine":
+        seconds = imported - start, time.perf_counter() - imported
+        yield noted(
+            "torch was imported in {:.1f} s, its device ready in {:.1f} s.".format(*seconds)
+        )
     try:
         module = importlib.import_module(f"device_{MODULES.get(task.part, task.part)}")
     except ModuleNotFoundError as error:
