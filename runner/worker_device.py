@@ -8,11 +8,18 @@ import torch
 cuda: Any = torch.cuda
 
 
-def select(device: torch.device) -> None:
-    """Makes a GPU the current one. Libraries allocate there what nobody told them to put elsewhere,
-    such as the context of pinned memory, which otherwise is on the first GPU for all workers."""
+def start(device: torch.device) -> None:
+    """Starts CUDA if the device is a GPU. That opens files and sets variables of the environment,
+    which no trial is to be blamed for."""
     if device.type == "cuda":
         cuda.init()
+
+
+def select(device: torch.device) -> None:
+    """Starts a GPU, and makes it the current one. Libraries allocate there what nobody told them to
+    put elsewhere, such as pinned memory, whose context otherwise is on the first GPU for all."""
+    start(device)
+    if device.type == "cuda":
         cuda.set_device(device)
 
 

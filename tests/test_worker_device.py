@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from runner import worker_device
-from runner.worker_device import clean, select
+from runner.worker_device import clean, select, start
 
 GPU = torch.device("cuda:1")
 
@@ -50,6 +50,14 @@ def test_the_gpu_of_a_worker_is_the_current_one(gpu):
     assert made.calls == []
     select(GPU)
     assert made.calls == [("init",), ("set_device", GPU)]
+
+
+def test_a_gpu_is_started_without_being_chosen(gpu):
+    made = gpu()
+    start(torch.device("cpu"))
+    assert made.calls == []
+    start(GPU)
+    assert made.calls == [("init",)]
 
 
 def test_memory_is_given_back_once_all_has_been_done(gpu):

@@ -18,6 +18,7 @@ from runner.training.process_state import ProcessState
 from runner.training.service import Limits, Traces, TrainingService, listed
 from runner.trial import Job, Report, Setup
 from runner.worker import ProcessCare, Worker
+from runner.worker_device import start
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class Inline(TrainingService):
         if not self._worker.trains:  # results are looked up, which changes nothing
             return
         if self._state is None:
+            with contextlib.suppress(RuntimeError):  # the job will fail again, and report it
+                start(self._worker.device)
             self._state = ProcessState()
         else:
             self._state.keep()
