@@ -25,7 +25,8 @@ from device_task import NO_CUDA, Row, SkipPart, Task, noted
 
 OWN = ("runner", "spaces", "device", "cgo", "figures")  # modules whose lack is a bug
 MODULES = dict.fromkeys(("mlp", "cnn", "cells"), "timings")  # of parts that share one
-LEAST = 2.0  # seconds that a part ends before it would be cut
+EARLY = 0.15  # of its time: so much before it would be cut, a part begins nothing new,
+MOST = 10.0  # or so many seconds
 
 
 def facts(device: str) -> Row:
@@ -103,7 +104,8 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    task = Task(given.part, given.device, given.quick, time.monotonic() + given.seconds - LEAST)
+    ends = time.monotonic() + given.seconds - min(MOST, EARLY * given.seconds)
+    task = Task(given.part, given.device, given.quick, ends)
     with given.rows.open("a") as file:
 
         def put(row: Row) -> None:

@@ -120,7 +120,11 @@ def measured(case: Case, task: Task, ends: float, processes: Processes) -> Itera
     rounds: list[dict[str, float]] = []
     try:
         least, most = (2, 2) if task.quick else ROUNDS
-        while len(rounds) < least or (len(rounds) < most and time.monotonic() < ends):
+        while (
+            not rounds
+            or (len(rounds) < least and task.left > 0)
+            or (len(rounds) < most and time.monotonic() < ends)
+        ):
             rounds.append({name: way() for name, way in own.items()})
     except Unanswered as problem:
         ways.problems["processes"] = str(problem)

@@ -52,9 +52,10 @@ def _compared(folder: Path, task: Task) -> Iterator[Row]:
     for place, (name, own) in enumerate(ways.items()):
         run_folder = folder / str(place)
         start = time.perf_counter()
-        yield _ran(name, run_folder, (*common, *own), task)
+        ended = _ran(name, run_folder, (*common, *own), task)
+        yield ended
         seconds.append(time.perf_counter() - start)
-        if run_folder.exists():
+        if "checks" in ended and run_folder.exists():
             found[name] = read(run_folder).trials
             yield from _ended(name, found[name], count)
     if two_ := found.get("two workers on one device"):
@@ -75,8 +76,9 @@ def _broken(folder: Path, task: Task) -> Iterator[Row]:
         "evaluator.epochs=1", "training.retries=0",
         "training.workers=1" if not task.is_cuda else "training.workers_per_device=1",
     )  # fmt: skip
-    yield _ran("a trial that breaks CUDA", folder, settings, task)
-    if not folder.exists():
+    ended = _ran("a trial that breaks CUDA", folder, settings, task)
+    yield ended
+    if "checks" not in ended or not folder.exists():
         return
     trials = read(folder).trials
     broke = [trial.number for trial in trials if trial.failed]
@@ -88,6 +90,7 @@ def _broken(folder: Path, task: Task) -> Iterator[Row]:
 
 
 def _ran(name: str, folder: Path, settings: Sequence[str], task: Task) -> Row:
+    """Run a search; a check of how it ended, unless there was no time for it to end."""
     command = [sys.executable, "-m", "runner", *settings, f"hydra.run.dir={folder}"]
     try:
         done = subprocess.run(
