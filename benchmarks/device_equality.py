@@ -59,6 +59,7 @@ class Pair:
     """The models of a case, to be trained fused and one by one."""
 
     def __init__(self, candidates: Candidates, form: Form, device: torch.device) -> None:
+        candidates.plan()  # for the first form; later ones find it
         models = [model.to(form.dtype) for model in candidates.models()]
         self.programs = candidates.programs()
         self._form, self._device = form, device
@@ -96,7 +97,7 @@ def run(task: Task) -> Iterator[Row]:
     """Compare the cases in all forms."""
     device = torch.device(task.device)
     names = COMPARED[:2] if task.quick else COMPARED
-    cases = planned(names)
+    cases = groups(names)
     steps = 5 if task.quick else 25
     set_tf32(False)
     for form in (FLOAT64, FLOAT32):
@@ -109,14 +110,10 @@ def run(task: Task) -> Iterator[Row]:
     yield from dropping(device)
 
 
-def planned(names: Sequence[str]) -> list[Candidates]:
-    """Groups of these cases, and of a perceptron with batch normalization; planned once, since that
-    takes as long as comparing them."""
+def groups(names: Sequence[str]) -> list[Candidates]:
+    """Groups of these cases, and of a perceptron with batch normalization; each keeps its plans."""
     cases = [NORMED, *(replace(case, size=SIZE) for case in CASES if case.name in names)]
-    found = [Candidates(case) for case in cases]
-    for candidates in found:
-        candidates.plan()
-    return found
+    return [Candidates(case) for case in cases]
 
 
 def set_tf32(on: bool) -> None:
@@ -137,6 +134,7 @@ def compared(
         try:
             if task.left > 0:
                 found[name] = errors(candidates, form, device, steps)
+                yield {"details": {form.name: {name: asdict(found[name])}}}
         except RuntimeError as error:  # such as of a kernel that this device does not have
             broken[name] = " ".join(str(error).split())[:200]
     if late := len(cases) - len(found) - len(broken):
@@ -146,7 +144,6 @@ def compared(
         yield claimed(f"{form.name}: all cases run", False, why)
     if not found:
         return
-    yield {"details": {form.name: {name: asdict(one) for name, one in found.items()}}}
     refused = {name: one.refused for name, one in found.items() if one.refused}
     what = f"{form.name}: the engine's own comparison"
     yield claimed(what, not refused, "; ".join(f"{name}: {why}" for name, why in refused.items()))
@@ -231,9 +228,7 @@ def _apart(ours: Tensor, theirs: Tensor) -> float:
 
 def dropping(device: torch.device) -> Iterator[Row]:
     """Compare mean losses under dropout. The weights stay as they are: the rate is almost 0."""
-    candidates = Candidates(DROPPING)
-    candidates.plan()
-    pair = Pair(candidates, FLOAT32, device)
+    pair = Pair(Candidates(DROPPING), FLOAT32, device)
     batch = pair.batches[0]
     alone, (ours, fusion) = pair.alone(), pair.fused()
     weights_ = alone[0].model.state_dict()

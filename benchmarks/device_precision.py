@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from cgo_cases import STEPS, Candidates
-from device_equality import Form, Pair, compared, losses, planned, set_tf32, weights, worst
+from device_equality import Form, Pair, compared, groups, losses, set_tf32, weights, worst
 from device_task import NO_TIME, Row, Task, checked, claimed, noted, skipped
 
 from runner.evaluators.group import Group
@@ -21,7 +21,7 @@ def run(task: Task) -> Iterator[Row]:
     device = torch.device(task.device)
     set_tf32(True)
     names = NAMES[:2] if task.quick else NAMES
-    cases = planned(names)
+    cases = groups(names)
     yield from compared(cases, BF16, device, task, 1)
     if task.left < 0:
         yield skipped("fp16", NO_TIME)
