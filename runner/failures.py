@@ -5,6 +5,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+from runner.config.known_secrets import vault
 from runner.errors import Refused, is_out_of_memory, message, one_line, place
 from runner.evaluators.evaluator import NotFinite
 from runner.trial import OUT_OF_MEMORY, Failure
@@ -16,7 +17,7 @@ def leave_traceback(folder: Path, error: BaseException) -> None:
     """Writes the traceback of an exception to `error.txt` in the folder of a trial."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = _traceback(error)
+        text = vault.clean(_traceback(error))
         if (more := len(text) - TRACEBACK) > 0:
             half = TRACEBACK // 2
             text = f"{text[:half]}\n... ({more} more characters) ...\n{text[-half:]}"
@@ -37,15 +38,16 @@ def located(error: BaseException) -> Failure:
     """Returns the failure that an exception means, with the file and line of its cause."""
     found = failure_of(error)
     where = place(error).partition(". HYDRA_FULL_ERROR")[0]
-    return replace(found, text=f"{found.text}{where}")
+    return replace(found, text=vault.clean(f"{found.text}{where}"))
 
 
 def failure_of(error: BaseException) -> Failure:
     """Returns the failure that an exception means, for the record."""
     try:
-        return _failure(error)
+        found = _failure(error)
     except Exception:  # an exception that raises when it is looked at
-        return Failure("error", one_line(error))
+        found = Failure("error", one_line(error))
+    return replace(found, text=vault.clean(found.text))
 
 
 def _failure(error: BaseException) -> Failure:

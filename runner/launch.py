@@ -19,6 +19,7 @@ from runner.config.check_arguments import check_arguments, signature
 from runner.config.compose import OF_TASK, changed, check_folders, compose_with_folder, freed
 from runner.config.composition_errors import as_config_error, of_file
 from runner.config.instantiate import build
+from runner.config.known_secrets import vault
 from runner.config.settings import Settings, conf_folder, differences, settings_from
 from runner.config.targets import locate
 from runner.display import progress, silence
@@ -94,14 +95,16 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
 @progress.waiting("loading")
 def _settings(config: DictConfig, overrides: list[str], folder: Path) -> tuple[Settings, Path]:
     """Returns the settings of a run and its folder, before anything is written there."""
+    config, overrides = vault.restored(config), vault.revealed(overrides)
     try:
         if config.resume is not None:
             return _resumed(config, overrides)
         settings = settings_from(config, overrides)
         task = _task_class(settings)
-        _check_used(task, settings, overrides)
-        if task.of_run:
-            settings = _of_run(config, overrides)
+        before = _run_of(config) if task.of_run else None
+        _check_used(task, settings, overrides, before.masked_keys() if before else ())
+        if before is not None:
+            settings = _of_run(before, config, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error) or error from None
     check_links(folder)
@@ -172,32 +175,42 @@ def _name(task: type[Task]) -> str:
     return task.__module__.rpartition(".")[2]
 
 
-def _check_used(task: type[Task], settings: Settings, overrides: Sequence[str]) -> None:
-    """Raises ConfigError for an override that a task does not depend on."""
+def _check_used(
+    task: type[Task], settings: Settings, overrides: Sequence[str], secrets: Sequence[str]
+) -> None:
+    """Raises ConfigError for an override that a task does not depend on. `secrets` are keys of the
+    run that it is about."""
     if task.uses is None:
         return
     own = [key for key in settings.task if key not in KEYWORDS]
     takes = " and ".join(filter(None, (", ".join(own), ", ".join(task.uses)))) or "no keys"
     for override in OverridesParser.create().parse_overrides([*overrides]):
         key = str(override.key_or_group)
+        if any(f"{one}.".startswith((f"{key}.", f"{key}[")) for one in secrets):
+            continue
         if key.partition(".")[0] not in ("task", "trust", "hydra", *task.uses):
             raise ConfigError(
                 f"{key} is given, but task={_name(task)} does not depend on it; it takes {takes}."
             )
 
 
-def _of_run(config: DictConfig, overrides: list[str]) -> Settings:
+def _run_of(config: DictConfig) -> RecordedConfig:
+    """Returns the config of the run that a task is about."""
+    folder = folder_of("run", config.task.run)
+    return RecordedConfig.of(read_config(folder), folder)
+
+
+def _of_run(before: RecordedConfig, config: DictConfig, overrides: list[str]) -> Settings:
     """Returns the settings of the run that a task is about, with overrides applied. Raises
     ConfigError if somebody else made the run and what it needs is not trusted now."""
-    folder = folder_of("run", config.task.run)
-    before = RecordedConfig.of(read_config(folder), folder)
     merged = changed(before.plain(), config, overrides)
     merged["task"] = config.task
     plain: Any = OmegaConf.to_container(merged)
     if isinstance(plain["trust"], list):
         before.check_trust(plain, plain["trust"])
     before.check_commands(plain, overrides)
-    return settings_from(merged, [])
+    before.check_secrets(plain)
+    return settings_from(merged, []).with_secrets_of(before.settings)
 
 
 def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
@@ -213,7 +226,8 @@ def _resumed(config: DictConfig, overrides: list[str]) -> tuple[Settings, Path]:
     if isinstance(plain["trust"], list):
         before.check_trust(plain, plain["trust"])
     before.check_commands(plain, overrides)
-    now = settings_from(merged, [])
+    before.check_secrets(plain)
+    now = settings_from(merged, []).with_secrets_of(before.settings)
     if different := differences(before.settings, now, (*FREE, *OF_SESSION)):
         raise ConfigError(
             f"The run in {config.resume} cannot continue with a different config; only "
@@ -268,7 +282,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
     given = [one for one in freed(given) if not one.lstrip("+~").startswith("hydra")]
     settings, place = _settings(config, given, Path(chosen if folder is None else folder).resolve())
     _run_task(settings, place)
-    return Run(place, settings.trust) if has_events(place) else None
+    return Run(place, settings.trust, settings.secrets) if has_events(place) else None
 
 
 def leave_no_trace(folder: Path, subdir: str | None = ".hydra", log: str = "runner") -> None:

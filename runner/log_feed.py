@@ -30,9 +30,12 @@ class LogFeed:
         trust: Sequence[str],
         folder: Path,
         tell: Callable[[str], None],
+        secrets: Sequence[str] = (),
     ) -> None:
-        """Starts a process for each logger; `tell` receives sentences for the user."""
-        hello = {"trust": [*trust], "folder": str(folder.resolve()), "path": search_path()}
+        """Starts a process for each logger; `tell` receives sentences for the user. `secrets` are
+        shown nowhere."""
+        hello = {"trust": [*trust], "folder": str(folder.resolve()), "path": search_path(),
+                 "secrets": [*secrets]}  # fmt: skip
         self._loggers = [
             _LoggerProcess(name, {**hello, "name": name, "node": node}, tell)
             for name, node in nodes.items()

@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import sys
 import time
-import traceback
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, final
 
 from runner.config.instantiate import build
+from runner.config.known_secrets import vault
 from runner.database import RECORD
 from runner.errors import one_line
 from runner.events import Event
@@ -136,6 +136,7 @@ def main(reports: int) -> None:
     setup = inbox.line(None)
     if setup is None:  # the run did not begin
         return
+    vault.learn(setup["secrets"])
     folder = Path(setup["folder"])
     output = folder / OUTPUT / f"{setup['name']}.txt"
     with suppress(OSError):
@@ -148,8 +149,8 @@ def main(reports: int) -> None:
         said: dict[str, Any] = {"done": True}
     except BaseException as error:  # a library may raise anything
         with suppress(OSError, ValueError):
-            traceback.print_exc()
-        said = {"failed": one_line(error)}
+            sys.stderr.write(vault.traceback(error))
+        said = {"failed": vault.clean(one_line(error))}
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -251,7 +251,8 @@ def _make_stopper(settings: Settings) -> Stopper:
 def make_feed(settings: Settings, folder: Path, tell: Callable[[str], None]) -> LogFeed:
     """Returns what tells the loggers, with their processes starting; `tell` receives sentences for
     the user."""
-    return LogFeed(settings.logger, settings.trust, folder, tell)
+    secrets = settings.secret_texts
+    return LogFeed(settings.logger, settings.trust, folder, tell, secrets)
 
 
 def make_early_measures(settings: Settings, engine: Engine) -> EarlyMeasures:
@@ -305,6 +306,7 @@ def make_service(settings: Settings, folder: Path, *, heirs: bool = False) -> Tr
         fidelity=fidelity and vars(fidelity),
         screen=_screen_of(settings),
         initial_weights=weights and str(Path(weights).resolve()),
+        secrets=settings.secret_texts,
     )
     with naming("training"):
         made: TrainingService = build(settings.training, settings.trust, setup=setup)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, final
 
 from runner.config.settings import STANDALONE
@@ -30,14 +31,20 @@ class Run:
     """A run, read from its folder. It may still be running; each access gives the current state,
     and reads the record again only if something was added to it."""
 
-    def __init__(self, folder: Path | str, trust: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        trust: Sequence[str] = (),
+        secrets: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Reads the folder; imports and runs nothing that it names. `trust` are import prefixes
-        that the models may use, besides those of a record that this user made. Raises ConfigError
-        if the folder contains no run, and RunFailed if its record cannot be used."""
+        that the models may use, besides those of a record that this user made, and `secrets` are
+        values that are not saved, by their keys. Raises ConfigError if the folder contains no run,
+        and RunFailed if its record cannot be used."""
         _check_trust(trust)
         self.folder = Path(folder).resolve()
         record = self._read_again()
-        self._recorded = RecordedConfig.of(record, self.folder, trust)
+        self._recorded = RecordedConfig.of(record, self.folder, trust, secrets)
         self.settings = self._recorded.settings
 
     @property
@@ -212,13 +219,18 @@ class Run:
         return f"Run({str(self.folder)!r}, {len(self.trials)} trials)"
 
 
-def load(folder: Path | str, trust: Sequence[str] = ()) -> Run:
+def load(
+    folder: Path | str,
+    trust: Sequence[str] = (),
+    secrets: Mapping[str, str] = MappingProxyType({}),
+) -> Run:
     """Returns the run in a folder, for example `outputs/latest`.
 
     Only reads. To use models of a run that somebody else made, name the packages that its space
-    needs and that you trust: `runner.load(folder, trust=["mypkg"])`.
+    needs and that you trust: `runner.load(folder, trust=["mypkg"])`. Models that need a secret of
+    the config get it by `secrets={"space.token": "..."}`.
     """
-    return Run(folder, trust)
+    return Run(folder, trust, secrets)
 
 
 def _check_trust(trust: Sequence[str]) -> None:

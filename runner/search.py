@@ -103,7 +103,7 @@ def _search(
 
 def _begin(store: Store, settings: Settings) -> None:
     """Begins the record of a run, or continues it."""
-    plain = settings.model_copy(update={"resume": None}).model_dump()
+    plain = settings.model_copy(update={"resume": None}).saved()
     if settings.resume is None:
         store.begin(plain)
     else:

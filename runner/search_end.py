@@ -48,7 +48,7 @@ class SearchEnd:
         goals = Goals.of_settings(self.settings)
         evaluator = parts.make_evaluator(self.settings)
         with progress.waiting("exporting the best models"):
-            run = Run(self.folder, self.settings.trust)
+            run = Run(self.folder, self.settings.trust, self.settings.secrets)
             record = run.record
             best = top(record.trials, len(record.trials))
             tested = self._tested(run, best, trains=evaluator.trains)

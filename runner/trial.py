@@ -255,6 +255,7 @@ class Setup:
     fidelity: Mapping[str, Any] | None = None  # the fields of a `Fidelity`
     screen: Mapping[str, Any] | None = None  # the node of its proxy, and its batch size
     initial_weights: str | None = None  # the file that models start from; None: their own values
+    secrets: tuple[str, ...] = ()  # what no report, traceback or file may show
 
     # A folder of this machine, where its workers share what they have loaded; None: they do not.
     shared_data: Path | None = None
@@ -267,7 +268,8 @@ class Setup:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Restores the result of `to_json`."""
-        lists = {name: tuple(data[name]) for name in ("search", "trust", "constraints")}
+        names = ("search", "trust", "constraints", "secrets")
+        lists = {name: tuple(data[name]) for name in names}
         shared = data["shared_data"] and Path(data["shared_data"])
         folders = {"folder": Path(data["folder"]), "shared_data": shared}
         return cls(**{**data, **lists, **folders})

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, final
 
 from omegaconf import OmegaConf
@@ -15,6 +16,15 @@ from pydantic import ValidationError
 
 from runner.config.allowlist import check_targets
 from runner.config.older import updated
+from runner.config.secrets import (
+    MASK,
+    changed,
+    give_again,
+    is_from_environment,
+    is_masked,
+    missing,
+    texts,
+)
 from runner.config.settings import Settings, settings_from
 from runner.errors import ConfigError, RunFailed, few
 from runner.resume import literal
@@ -35,11 +45,20 @@ class RecordedConfig:
     why: str  # the record is not this user's own; empty if it is
 
     @classmethod
-    def of(cls, record: Record, folder: Path, trust: Sequence[str] = ()) -> "RecordedConfig":
-        """Returns the config of a record, when these packages are trusted now. Imports nothing.
-        Raises RunFailed if it is no config of this runner."""
+    def of(
+        cls,
+        record: Record,
+        folder: Path,
+        trust: Sequence[str] = (),
+        secrets: Mapping[str, str] = MappingProxyType({}),
+    ) -> "RecordedConfig":
+        """Returns the config of a record, when these packages are trusted now; `secrets` are values
+        that are not saved, by their keys. Imports nothing. Raises RunFailed if it is no config of
+        this runner."""
         recorded = _validated(record.config, folder)
         why = record.doubt
+        if secrets:
+            recorded = _with_secrets(recorded, secrets)
         base = [] if why else recorded.trust
         trusted = [*dict.fromkeys([*base, *trust])]
         distrusted = [name for name in recorded.trust if name not in trusted]
@@ -50,6 +69,7 @@ class RecordedConfig:
         """Returns the settings, if all that they name may run here. Raises ConfigError, with the
         way to trust it."""
         self.check_trust(self.settings.model_dump(), self.settings.trust)
+        self.check_secrets(self.plain())
         try:
             return settings_from(OmegaConf.create(self.plain()), [])
         except ConfigError as error:
@@ -57,9 +77,28 @@ class RecordedConfig:
             raise ConfigError(text) from error
 
     def plain(self) -> dict[str, Any]:
-        """Returns the settings as plain values in which nothing is an interpolation."""
-        escaped: dict[str, Any] = _literal(self.settings.model_dump())
+        """Returns the settings as plain values in which nothing is an interpolation, but secrets
+        that this user's own record takes from the environment; those of others are masked."""
+
+        def written(key: str, text: str, is_secret: bool) -> str:
+            if not is_from_environment(text, is_secret=is_secret):
+                return literal(text)
+            return MASK if self.why else text
+
+        escaped: dict[str, Any] = changed(self.settings.model_dump(), written)
         return escaped
+
+    def check_secrets(self, config: Mapping[str, Any]) -> None:
+        """Raises ConfigError if a config based on this one lacks secrets, which are not saved."""
+        config = {key: value for key, value in config.items() if key != "task"}
+        if keys := missing(config):
+            raise ConfigError(f"The run in {self.folder} needs {_listed(keys)}, {give_again(keys)}")
+
+    def masked_keys(self) -> list[str]:
+        """Returns the keys whose secrets are not saved, or taken from the environment."""
+        found = {key for key, text, secret in texts(self.settings.model_dump())
+                 if is_from_environment(text, is_secret=secret)}  # fmt: skip
+        return [*dict.fromkeys([*missing(self.plain()), *found])]
 
     def check_trust(self, config: Mapping[str, Any], trust: Sequence[str]) -> None:
         """Raises ConfigError if a config needs a package that only a foreign record trusted."""
@@ -122,12 +161,11 @@ def _validated(config: Mapping[str, Any], folder: Path) -> Settings:
     )
 
 
-def _literal(value: Any) -> Any:
-    match value:
-        case str():
-            return literal(value)
-        case dict():
-            return {key: _literal(item) for key, item in value.items()}
-        case list():
-            return [_literal(item) for item in value]
-    return value
+def _with_secrets(recorded: Settings, secrets: Mapping[str, str]) -> Settings:
+    """Returns settings with the secrets that they were recorded without."""
+
+    def given(key: str, text: str, is_secret: bool) -> str:
+        is_gone = is_masked(text) or is_from_environment(text, is_secret=is_secret)
+        return secrets.get(key, text) if is_gone else text
+
+    return Settings.model_validate(changed(recorded.model_dump(), given))

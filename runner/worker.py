@@ -1,7 +1,7 @@
 """Runs a job: builds and evaluates its models and reports. All exceptions are caught here."""
 
 import json
-import traceback
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
@@ -17,6 +17,7 @@ from runner.candidate_scores import CandidateScores
 from runner.checkpoints import TrainingState
 from runner.config.allowlist import nodes
 from runner.config.instantiate import build, put
+from runner.config.known_secrets import vault
 from runner.config.targets import locate
 from runner.constraints import parse_all
 from runner.data.data import Data, SearchData, Split
@@ -24,13 +25,7 @@ from runner.data.held import HeldData
 from runner.data.shared_tensors import shared_in
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels
-from runner.errors import (
-    Interrupted,
-    Refused,
-    RunnerError,
-    message,
-    one_line,
-)
+from runner.errors import Interrupted, Refused, RunnerError, message, one_line
 from runner.evaluators.evaluator import Evaluator, NotFinite, StopTraining, TrainingRun
 from runner.evaluators.race import Prospects
 from runner.evaluators.running_trial import running_trials
@@ -84,6 +79,7 @@ class Worker:
     ) -> None:
         self.setup = setup
         self.device = device
+        vault.learn(setup.secrets)
         self._around = around or ProcessCare()
         self._imported: set[str] = set()  # the targets of earlier jobs
         self._data: tuple[str, Data] | None = None
@@ -154,7 +150,7 @@ class Worker:
         except Interrupted:
             raise
         except BaseException as error:
-            return self._around.late(f"{one_line(error)}, raised after its end")
+            return self._around.late(f"{vault.clean(one_line(error))}, raised after its end")
 
     def _run_parts(
         self,
@@ -167,7 +163,7 @@ class Worker:
         """Runs the trials of a failed job in smaller jobs, because one trial may have failed the
         others. These send their own final reports."""
         with suppress(OSError, ValueError):  # standard error is closed
-            traceback.print_exception(error)
+            sys.stderr.write(vault.traceback(error))
         why = f"the group failed ({failure})"
         send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
         memory = failure.reason == OUT_OF_MEMORY
@@ -395,7 +391,7 @@ class Worker:
             except BaseException as error:
                 failure = failure_of(error)
                 if isinstance(error, RunnerError):
-                    failure = Failure(failure.reason, message(error))
+                    failure = Failure(failure.reason, vault.clean(message(error)))
                 report = Report(job.number, "metrics", failure=failure)
             self._restore()
             clean(self.device)

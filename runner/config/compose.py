@@ -12,12 +12,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.config.hydra_guard import guarded
+from runner.config.secrets import is_secret_key, masked_override
 from runner.config.settings import conf_folder
 from runner.errors import ConfigError, as_yaml, did_you_mean
 
 MISSING = object()
 # Keys that may be new.
 OPEN = ("screen.", "evaluator.trainer.", "evaluator.trainer=", "hydra.sweeper.sampler.")
+OF_RUN = ("resume=", "run=", "task.run=")
 FOLDERS = ("hydra.run.dir", "hydra.sweep.dir")
 OF_TASK = {  # short forms of keys of a task
     "run": "task.run",
@@ -80,11 +82,25 @@ def _initialized() -> Iterator[None]:
 
 def freed(overrides: Sequence[str]) -> list[str]:
     """Returns overrides in Hydra's syntax. Arguments next to an overridden `_target_` need no plus,
-    because the new target determines which arguments exist. A list of objectives replaces the only
-    one, which Hydra would try to merge, and constraints need no quotes."""
+    because the new target determines which arguments exist; nor do secrets that are given again for
+    a run, whose config has keys of its own. A list of objectives replaces the only one, which Hydra
+    would try to merge, and constraints need no quotes."""
+    is_of_run = any(one.startswith(OF_RUN) for one in overrides)
     overrides = [part for override in overrides for part in _written_out(override)]
     nodes = {node for override in overrides if (node := _with_target(override)) is not None}
-    return [f"++{override}" if _belongs(override, nodes) else override for override in overrides]
+    return [
+        f"++{override}"
+        if _belongs(override, nodes) or (is_of_run and _has_secret(override))
+        else override
+        for override in overrides
+    ]
+
+
+def _has_secret(override: str) -> bool:
+    """Returns whether an override without a prefix gives a secret."""
+    key, equals, _ = override.partition("=")
+    is_key = bool(equals) and "." in key and all(part.isidentifier() for part in key.split("."))
+    return is_key and (is_secret_key(key) or masked_override(override) != override)
 
 
 def _written_out(override: str) -> list[str]:

@@ -27,9 +27,20 @@ from omegaconf.errors import KeyValidationError
 from runner.config.allowlist import below, how_to_trust
 from runner.config.hydra_folder import HydraFolder, hydra_folder
 from runner.config.hydra_node import check_hydra_node
-from runner.errors import ConfigError
+from runner.config.known_secrets import vault
+from runner.config.secrets import (
+    MASK,
+    give_again,
+    has_lost,
+    is_masked,
+    key_of,
+    masked_override,
+    sweeps_secrets,
+)
+from runner.errors import ConfigError, few
 from runner.run_folder import check_links
 
+SHOWN = 5  # keys in a message
 PACKAGES = ("hydra", "hydra_plugins", "runner")  # that may hold files of a config
 
 
@@ -73,6 +84,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         self.repository = NamingRepository(config_search_path)
         self._sweeps = False  # True from the first member on
         self._ahead: ComposedAhead | None = None  # of the run that follows
+        self._given: dict[str, str] = {}  # key -> the override, which has a secret
 
     def load_configuration(
         self,
@@ -82,6 +94,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
+        overrides = self._with_secrets(overrides)
         try:
             config = self._composed(
                 config_name, overrides, run_mode, from_shell, validate_sweep_overrides
@@ -101,7 +114,16 @@ class GuardedConfigLoader(ConfigLoaderImpl):
             check_links(Path(config.hydra.sweep.dir))  # Hydra writes there, through links as well
         if from_shell:
             self._note_folder(config, run_mode)
+        vault.hide(config, overrides)
         return config
+
+    def _with_secrets(self, overrides: list[str]) -> list[str]:
+        """Returns overrides in which nothing is masked, as they are for members of a sweep."""
+        found = [self._given.get(key_of(one), one) if is_masked(one) else one for one in overrides]
+        self._given.update((key_of(one), one) for one in found if masked_override(one) != one)
+        if lost := [key_of(one) for one in found if has_lost(one)]:
+            raise ConfigError(f"{few(lost, SHOWN)} is {MASK}, {give_again(lost)}")
+        return found
 
     def _composed(
         self, name: str | None, overrides: list[str], mode: RunMode, from_shell: bool, sure: bool
@@ -156,6 +178,12 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         """Raises ConfigError for a sweep over nothing, which would end without a word."""
         parsed = OverridesParser.create().parse_overrides([*overrides])
         for override in {each.key_or_group: each for each in parsed}.values():  # the last counts
+            if sweeps_secrets(override):
+                raise ConfigError(
+                    f"{override.key_or_group} is a secret by its name, and a sweep would show and "
+                    "save its values; sweep over variables of the environment, as in "
+                    f"\"{override.key_or_group}='${{oc.env:A}}','${{oc.env:B}}'\"."
+                )
             if not override.is_sweep_override() or override.is_interval_sweep():
                 continue
             key, value = str(override.key_or_group), override.value()

@@ -1,5 +1,6 @@
 """The config of a run, typed and validated: plain settings from Hydra's composition. No torch."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from inspect import Parameter
@@ -13,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PrivateAttr,
     Tag,
     ValidationError,
     model_validator,
@@ -22,7 +24,19 @@ from runner.config.allowlist import KEYWORDS, below, check_targets
 from runner.config.check_arguments import signature
 from runner.config.data_sizes import missing_sizes
 from runner.config.forwarded_parameters import taken_parameters
+from runner.config.known_secrets import SHORTEST, vault
 from runner.config.mutator_entries import written_out
+from runner.config.secrets import (
+    MASK,
+    is_from_environment,
+    is_masked,
+    is_secret_key,
+    masked,
+    masked_config,
+    passwords,
+    texts,
+    variables,
+)
 from runner.config.targets import locate
 from runner.errors import ConfigError, as_yaml, did_you_mean
 
@@ -149,6 +163,35 @@ class Settings(Strict):
     logger: dict[str, GroupNode]
     trust: list[str]
     resume: str | None
+    _saved: dict[str, str] = PrivateAttr(default_factory=dict)  # key -> text in place of a secret
+
+    def saved(self) -> dict[str, Any]:
+        """Returns the config as plain values without secrets, as it is saved and shown: with names
+        of variables of the environment, and masks in place of others."""
+        plain: dict[str, Any] = masked_config(self.model_dump(), self._saved)
+        return plain
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The values that are saved otherwise, by their keys."""
+        shown = {key: text for key, text, _ in texts(self.saved())}
+        return {k: text for k, text, _ in texts(self.model_dump()) if shown.get(k) != text}
+
+    @property
+    def secret_texts(self) -> tuple[str, ...]:
+        """The secrets themselves, to be masked wherever they occur."""
+        found = [secret for text in self.secrets.values() for secret in passwords(text) or [text]]
+        return (*dict.fromkeys(found),)
+
+    def with_secrets_of(self, other: "Settings") -> Self:
+        """Returns these settings, saved without what is a secret in others, of which these were
+        made: also if those were recorded without it."""
+        recorded = {key: text for key, text, _ in texts(other.model_dump())
+                    if is_masked(text) and masked(text, is_secret=False) == text
+                    and f":{MASK}@" not in text}  # fmt: skip
+        made = self.model_copy()
+        made._saved = {**recorded, **other._saved, **self._saved}
+        return made
 
     @property
     def model(self) -> GroupNode:
@@ -227,6 +270,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
             raise ConfigError(f"{key} has no value; give it one: {key}=...")
     for key in Settings.model_fields.keys() - {*config}:  # now: other keys may refer to it
         raise ConfigError(f"The key {key!r} is missing in the config.")
+    raw = OmegaConf.to_container(config)
+    _check_variables(raw)
     plain: Any = OmegaConf.to_container(config, resolve=True)
     for key in plain.keys() - Settings.model_fields.keys():
         raise ConfigError(
@@ -260,7 +305,51 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
         if "_target_" not in plain[group]:
             raise ConfigError(f"{group} has no _target_; choose an option, such as {group}=NAME.")
     check_targets(plain, settings.trust)
+    _check_searched(settings.search or {})
+    settings._saved.update(_saved_texts(raw, plain))
+    vault.learn(settings.secret_texts)
     return settings
+
+
+def _check_variables(raw: Any) -> None:
+    """Raises ConfigError for a secret in a variable of the environment that is not there."""
+    for key, text, is_secret in texts(raw):
+        gone = [name for name in variables(text) if name not in os.environ]
+        if gone and is_from_environment(text, is_secret=is_secret):
+            raise ConfigError(
+                f"{key} is {text!r}, but {gone[0]} is not set in the environment; set it, or give "
+                f"{key} another value."
+            )
+
+
+def _check_searched(search: Mapping[str, Any]) -> None:
+    """Raises ConfigError for candidates that are secrets: samples are recorded and shown."""
+    for label, candidates in search.items():
+        if is_secret_key(label) and any(texts(candidates)):
+            raise ConfigError(
+                f"search names {label!r}, which is a secret by its name, and would be recorded "
+                "with each trial; only numbers of it can be searched."
+            )
+
+
+def _saved_texts(raw: Any, plain: Any) -> dict[str, str]:
+    """Returns what is saved in place of texts that the name of their key does not tell to be
+    secrets: what is taken from the environment, and what a secret was interpolated into."""
+    found = {key: text for key, text, secret in texts(raw)
+             if is_from_environment(text, is_secret=secret)}  # fmt: skip
+    written = {key: text for key, text, _ in texts(raw)}
+    resolved = [*texts(plain)]
+    secrets = {text for key, text, is_secret in resolved if is_secret or key in found}
+    secrets = {text for text in secrets if len(text) >= SHORTEST}
+    for key, text, is_secret in resolved:
+        if key in found or is_secret or "${" not in written.get(key, ""):
+            continue
+        clean = text
+        for secret in sorted(secrets, key=len, reverse=True):
+            clean = clean.replace(secret, MASK)
+        if clean != text:
+            found[key] = masked(clean, is_secret=False)
+    return found
 
 
 def leaves_of(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -336,7 +425,7 @@ def _parameters(path: str, trust: Sequence[str], where: str) -> Mapping[str, Par
 def differences(before: Settings, now: Settings, free: Sequence[str]) -> list[str]:
     """Returns the differences between two settings as `key: old -> new`, without the `free`
     keys."""
-    old, new = dict(leaves_of(before.model_dump())), dict(leaves_of(now.model_dump()))
+    old, new = (dict(leaves_of(masked_config(one.saved(), {}))) for one in (before, now))
     return [
         f"{key}: {as_yaml(old.get(key, '(absent)'))} -> {as_yaml(new.get(key, '(absent)'))}"
         for key in sorted(old.keys() | new.keys())

@@ -9,6 +9,14 @@ from typing import final
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from runner.config.secrets import (
+    MASK,
+    give_again,
+    has_lost,
+    is_secret_key,
+    key_of,
+    masked_override,
+)
 from runner.errors import ConfigError, as_yaml, few
 from runner.resume import folder_of, folder_override
 from runner.run_folder import check_links
@@ -42,7 +50,9 @@ def asked(arguments: Sequence[str]) -> AskedSweep:
     rest = [one for one in arguments if one not in given]
     if not given or values == [None]:
         request = SweepRequest(
-            name=secrets.token_hex(8), arguments=rest, shuffle=secrets.randbelow(2**31)
+            name=secrets.token_hex(8),
+            arguments=[*map(masked_override, rest)],
+            shuffle=secrets.randbelow(2**31),
         )
         return AskedSweep(rest, request.signed(), resumes=False)
     if len(given) > 1:
@@ -74,19 +84,19 @@ def _folder_named(override: str) -> str | None:
     return value
 
 
-def key_of(override: str) -> str:
-    """Returns the key of an override."""
-    return override.partition("=")[0].lstrip("+~")
-
-
 def fixed(overrides: Sequence[str]) -> Sequence[str]:
     """Returns those overrides that may not change when a sweep goes on, in a form to compare."""
-    return sorted(one.lstrip("+") for one in overrides if not _is_free(key_of(one)))
+    return sorted(_without_secret(one) for one in overrides if not _is_free(key_of(one)))
+
+
+def _without_secret(one: str) -> str:
+    key = key_of(one)
+    return f"{key}={MASK}" if is_secret_key(key) else masked_override(one).lstrip("+")
 
 
 def _merged(folder: Path, request: SweepRequest, more: Sequence[str]) -> Sequence[str]:
     """Returns the arguments of a recorded sweep with what may change. Raises ConfigError."""
-    words = [one for one in request.arguments if key_of(one) != DIR]
+    words = [_given_again(one, more) for one in request.arguments if key_of(one) != DIR]
     known = {*{key_of(one): one.lstrip("+") for one in words}.values()}  # the last one counts
     if why := request.doubt:
         missing = known - {one.lstrip("+") for one in more} - {*FLAGS}
@@ -102,7 +112,20 @@ def _merged(folder: Path, request: SweepRequest, more: Sequence[str]) -> Sequenc
             _check_change(folder, one, words)
             words = [word for word in words if word not in overrides or not _replaces(one, word)]
             words.append(one)
+    if lost := [key_of(one) for one in words if has_lost(one)]:
+        raise ConfigError(f"The sweep in {folder} needs {few(lost, SHOWN)}, {give_again(lost)}")
     return words
+
+
+def _given_again(word: str, more: Sequence[str]) -> str:
+    """Returns an override of a sweep with its secret, which is not saved, if it is given again."""
+    if has_lost(word):
+        for one in more:
+            new = masked_override(one)
+            is_same = new.lstrip("+") == word.lstrip("+") or new == one
+            if key_of(one) == key_of(word) and is_same:
+                return one
+    return word
 
 
 def _replaces(new: str, old: str) -> bool:

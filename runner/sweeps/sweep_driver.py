@@ -10,13 +10,14 @@ from typing import final
 
 from filelock import FileLock, Timeout
 
+from runner.config.secrets import key_of
 from runner.database import has_events
 from runner.display.format import clean, cut
 from runner.errors import ConfigError, RunFailed, shown
 from runner.resume import folder_override
 from runner.run_folder import check_links
 from runner.store import writer
-from runner.sweeps.command_line import AskedSweep, fixed, key_of
+from runner.sweeps.command_line import AskedSweep, fixed
 from runner.sweeps.sweep_folder import MemberRecord, SweepFolder
 
 LOCK, HOLDER = "sweep.lock", "holder.json"

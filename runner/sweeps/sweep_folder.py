@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeVar, final
 
 from pydantic import BaseModel, Field, ValidationError
 
+from runner.config.known_secrets import vault
 from runner.config.settings import Strict
 from runner.display import format as text
 from runner.errors import ConfigError, RunFailed
@@ -122,7 +123,9 @@ class SweepFolder:
 
     def write(self, member: MemberRecord) -> None:
         """Writes down how far a member is."""
-        _write(self._file(member.number), member)
+        _write(
+            self._file(member.number), member.model_copy(update={"why": vault.clean(member.why)})
+        )
 
     def member(self, number: int) -> MemberRecord | None:
         """Returns a member; None if nothing is known of it. Raises RunFailed if its file cannot be

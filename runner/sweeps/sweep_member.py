@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from runner import launch
+from runner.config.known_secrets import vault
 from runner.database import has_events
 from runner.display import progress, silence
 from runner.errors import Interrupted, RunFailed, RunnerError, one_line, place
@@ -71,7 +71,7 @@ class SweepMember:
         except Exception as error:
             if stops := self.stops():  # a library has turned Ctrl-C into an error of its own
                 raise Interrupted(stops[0]) from error
-            self._show_traceback()
+            self._show_traceback(error)
             done = _failed(record, error)
         finally:
             launch.leave_no_trace(folder, hydra_config.output_subdir, hydra_config.job.name)
@@ -91,9 +91,9 @@ class SweepMember:
             return record.failed("No trial has a result.", RunFailed.exit_code)
         return record.ended(value, scores)
 
-    def _show_traceback(self) -> None:
+    def _show_traceback(self, error: Exception) -> None:
         if self.wants_traceback:
-            traceback.print_exc()
+            sys.stderr.write(vault.traceback(error))
 
 
 def _failed(record: MemberRecord, error: Exception) -> MemberRecord:

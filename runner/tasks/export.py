@@ -52,7 +52,7 @@ class Export(Task):
         with progress.waiting("loading"):
             others = _exchange_formats(self._formats)
         with progress.waiting("reading the run"):
-            run = Run(folder_of("run", self._run), settings.trust)
+            run = Run(folder_of("run", self._run), settings.trust, settings.secrets)
         trial = run.trial(self._trial)
         check_links(run.folder)
         target = run.folder / FOLDER / f"{trial.number:04d}"

@@ -39,7 +39,7 @@ class Replay(Task):
 
     def run(self, settings: Settings, folder: Path) -> None:
         with progress.waiting("reading the run"):
-            run = Run(folder_of("run", self._run), settings.trust)
+            run = Run(folder_of("run", self._run), settings.trust, settings.secrets)
         trial = run.trials[run.trial(self._trial).owner]
         if trial.refused or trial.running or (trial.stopped and not trial.step):
             state = "was refused, and never ran" if trial.refused else f"is {trial.state}"

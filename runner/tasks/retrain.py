@@ -57,7 +57,7 @@ class Retrain(Task):
     @progress.waiting("loading")
     def _prepared(self, settings: Settings, folder: Path) -> tuple[Settings, str]:
         """Returns the settings of the training, and a sentence about it."""
-        run = Run(folder_of("run", self._run), settings.trust)
+        run = Run(folder_of("run", self._run), settings.trust, settings.secrets)
         evaluator = locate(settings.evaluator["_target_"], settings.trust, "evaluator")
         if not evaluator.trains:
             raise ConfigError(
@@ -129,7 +129,7 @@ def _with_choices(settings: Settings, recorded: Settings, sample: Sample) -> Set
     rest = {label: value for label, value in sample.items() if label not in searched}
     plain |= {"search": None, "fidelity": None}
     plain["strategy"] = {"_target_": GIVEN, FIRST: [rest]}
-    return Settings.model_validate(plain)
+    return Settings.model_validate(plain).with_secrets_of(settings)
 
 
 def _whole_training(settings: Settings) -> Settings:

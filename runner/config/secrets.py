@@ -1,0 +1,230 @@
+"""What of a config is a secret, by the names of its keys, and what is shown and saved in its place.
+
+A text below a key such as `api_key` is a secret, and so is the password of a URL. Numbers are none.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException
+
+MASK = "***"
+ENDINGS = ("token", "secret", "password", "passwd", "key")  # of a word of a name, also in plural
+# Keys of ours that are no secrets, and keys below which labels of choices are the keys.
+OURS = ("fidelity.key",)
+LABELLED = ("strategy.first", "task.sample", "search", "prior")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of hf_token, api-key, accessToken, APIKey
+_VARIABLE = r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*\}"
+# What is saved as it is: variables of the environment, behind a word such as "Bearer" if need be.
+_OF_ENVIRONMENT = re.compile(rf"([A-Za-z]+ )?({_VARIABLE})+")
+_REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
+_PASSWORD = re.compile(r"(?<=://)([^/?#@\s:]*):((?:\$\{[^}]*\}|[^/?#@\s])+)@")
+_HINT = re.compile(r"token|secret|passw|key|://", re.IGNORECASE)
+TextChange = Callable[[str, str, bool], str]  # of a key, its text, and whether it is a secret
+
+
+def is_secret_name(name: str) -> bool:
+    """Returns whether a key of this name holds a secret: if one of its words ends like the word
+    token, secret, password, passwd or key. `tokenizer` and `keypoints` only begin so."""
+    words = (word.lower().removesuffix("s") for word in _WORD.findall(name))
+    return any(word.endswith(ENDINGS) for word in words)
+
+
+def texts(config: Any) -> Iterator[tuple[str, str, bool]]:
+    """Yields the texts of a plain config that are not empty: key, text, and whether it is a secret
+    by the name of the key. Nodes that describe an object have names of their own."""
+    found: list[tuple[str, str, bool]] = []
+
+    def see(key: str, text: str, is_secret: bool) -> str:
+        found.append((key, text, is_secret))
+        return text
+
+    changed(config, see)
+    yield from found
+
+
+def changed(config: Any, change: TextChange) -> Any:
+    """Returns a copy of a plain config in which the texts that are not empty are changed."""
+    return _changed(config, change, "", False)
+
+
+def _changed(value: Any, change: TextChange, where: str, inside: bool) -> Any:
+    match value:
+        case Mapping():
+            inside = inside and "_target_" not in value
+            return {
+                key: _changed(item, change, inner, _is_secret(inner, str(key), inside))
+                for key, item in value.items()
+                for inner in [f"{where}.{key}" if where else str(key)]
+            }
+        case list() | tuple():
+            return [_changed(v, change, f"{where}[{i}]", inside) for i, v in enumerate(value)]
+        case str() if value:
+            return change(where, value, inside)
+    return value
+
+
+def _is_secret(where: str, name: str, inside: bool) -> bool:
+    if where in OURS or _is_labelled(where) or re.fullmatch(r"_\w+_", name):
+        return False
+    return inside or is_secret_name(name)
+
+
+def _is_labelled(where: str) -> bool:
+    return any(where == key or where.startswith((f"{key}.", f"{key}[")) for key in LABELLED)
+
+
+def variables(text: str) -> list[str]:
+    """Returns the variables of the environment that a text consists of; none if it has other parts
+    than these."""
+    return re.findall(_VARIABLE, text) if _OF_ENVIRONMENT.fullmatch(text) else []
+
+
+def is_from_environment(text: str, *, is_secret: bool) -> bool:
+    """Returns whether a text, as it is written in a config, takes a secret from the environment: by
+    the name of its key, or of the variable."""
+    names = variables(text)
+    return bool(names) and (is_secret or any(map(is_secret_name, names)))
+
+
+def passwords(text: str) -> list[str]:
+    """Returns the passwords of the URLs in a text."""
+    return [found[2] for found in _PASSWORD.finditer(text) if not variables(found[2])]
+
+
+def masked(text: str, *, is_secret: bool) -> str:
+    """Returns a text with its secrets masked: all of it, or the passwords of URLs."""
+    if is_secret:
+        return MASK
+    return _PASSWORD.sub(lambda f: f[0] if variables(f[2]) else f"{f[1]}:{MASK}@", text)
+
+
+def masked_as_written(text: str, *, is_secret: bool) -> str:
+    """Returns a text of a config that is not resolved with its secrets masked. References to other
+    keys and to variables of the environment tell none."""
+    is_told = bool(variables(text)) or _REFERENCE.fullmatch(text) is not None
+    return masked(text, is_secret=is_secret and not is_told)
+
+
+def masked_config(config: Any, saved: Mapping[str, str]) -> Any:
+    """Returns a resolved config as it is saved: with `saved` texts at their keys, and other secrets
+    masked."""
+
+    def change(key: str, text: str, is_secret: bool) -> str:
+        return saved.get(key) or masked(text, is_secret=is_secret)
+
+    return changed(config, change)
+
+
+def is_masked(text: str) -> bool:
+    """Returns whether a text has a masked secret."""
+    return MASK in text
+
+
+def missing(config: Any) -> list[str]:
+    """Returns the keys of a plain config whose secrets are masked, so that they are not known."""
+    return [key for key, text, _ in texts(config) if is_masked(text)]
+
+
+def give_again(keys: list[str]) -> str:
+    """Returns how the secrets of keys are given again, as the end of a sentence."""
+    first, it = keys[0].partition("[")[0], "them" if len(keys) > 1 else "it"
+    return (
+        f"which {'are secrets' if len(keys) > 1 else 'is a secret'} and not saved; give {it} "
+        f"again, as in {first}=VALUE, or from the environment, as in '{first}=${{oc.env:NAME}}'."
+    )
+
+
+# Overrides
+
+
+def key_of(override: str) -> str:
+    """Returns the key of an override, without its prefix."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def is_secret_key(key: str) -> bool:
+    """Returns whether a dotted key names a secret, or lies below one."""
+    parts = key.split(".")
+    inside, where = False, ""
+    for part in parts:
+        where = f"{where}.{part}" if where else part
+        inside = _is_secret(where, part, inside)
+    return inside
+
+
+def has_lost(override: str) -> bool:
+    """Returns whether an override has a mask in the place of a secret."""
+    return is_masked(override) and (is_secret_key(key_of(override)) or f":{MASK}@" in override)
+
+
+def masked_override(override: str) -> str:
+    """Returns an override with its secrets masked. Also of one that cannot be read, or that sweeps,
+    nothing is shown of a secret."""
+    return _told(override)[0]
+
+
+def secrets_of_override(override: str) -> list[str]:
+    """Returns the secrets that an override has."""
+    return _told(override)[1]
+
+
+def sweeps_secrets(override: Override) -> bool:
+    """Returns whether an override sweeps over secrets that it has, and not over numbers, or the
+    names of variables of the environment."""
+    if not override.is_sweep_override() or not is_secret_key(str(override.key_or_group)):
+        return False
+    if override.is_interval_sweep() or override.is_range_sweep():
+        return False
+    values = override.sweep_iterator()
+    return any(isinstance(value, str) and not variables(value) for value in values)
+
+
+def _told(override: str) -> tuple[str, list[str]]:
+    if not _HINT.search(override):
+        return override, []
+    key = key_of(override)
+    own = is_secret_key(key)
+    try:
+        [parsed] = OverridesParser.create().parse_overrides([override])
+    except (HydraException, ValueError):
+        return _unread(override, own)
+    if parsed.is_delete() or "=" not in override:
+        return override, []
+    if parsed.is_sweep_override():
+        return _unread(override, sweeps_secrets(parsed))
+    found: list[str] = []
+
+    def see(where: str, text: str, is_secret: bool) -> str:
+        new = masked_as_written(text, is_secret=is_secret)
+        if new != text:
+            found.extend(passwords(text) if new != MASK else [text])
+        return new
+
+    value = _changed(_plain(parsed._value), see, key, own)
+    if not found:
+        return override, []
+    written = Override._get_value_element_as_str(value)
+    return f"{parsed.get_key_element()}={written}", found
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value of Hydra's grammar without its marks of quotes."""
+    match value:
+        case QuotedString():
+            return value.text
+        case Mapping():
+            return {_plain(key): _plain(item) for key, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+    return value
+
+
+def _unread(override: str, is_secret: bool) -> tuple[str, list[str]]:
+    name, equals, value = override.partition("=")
+    if is_secret and value and equals:
+        return f"{name}={MASK}", [value.strip("'\""), value]
+    return masked(override, is_secret=False), passwords(override)
