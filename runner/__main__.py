@@ -109,6 +109,20 @@ def _wrapping_help() -> Iterator[None]:
         progress.show_wrapped(said.getvalue())
 
 
+@contextlib.contextmanager
+def _masking_config() -> Iterator[None]:
+    """Masks secrets in what `--cfg` and `--info` show, also of what `--resolve` resolves."""
+    if not any(word.startswith(("--cfg", "-c", "--info", "-i")) for word in sys.argv[1:]):
+        yield
+        return
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            yield
+    finally:
+        sys.stdout.write(vault.clean(said.getvalue()))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
     gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
@@ -133,7 +147,7 @@ def _run() -> None:
         wanted = command_line.asked(sys.argv[1:])
         sys.argv[1:] = wanted.arguments
         record = recorded(wanted, wants_traceback, stops)
-        with guarded(), record as sweeps, _wrapping_help():
+        with guarded(), record as sweeps, _wrapping_help(), _masking_config():
             app()
             for sweep in sweeps:
                 _end_sweep(sweep)

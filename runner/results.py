@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, final
 
+from runner.config.known_secrets import vault
 from runner.config.settings import STANDALONE
 from runner.errors import ConfigError, RunnerError, as_yaml, one_line
 from runner.goals import Goals, Objective
@@ -162,11 +163,12 @@ class Run:
         wanted = self.settings.export.source == STANDALONE if standalone is None else standalone
         try:
             try:
-                return self._engine.source(trial, standalone=wanted)
+                found = self._engine.source(trial, standalone=wanted)
             except ConfigError:
                 if standalone is not None or not wanted:
                     raise
-                return self._engine.source(trial, standalone=False)
+                found = self._engine.source(trial, standalone=False)
+            return replace(found, text=vault.clean_source(found.text))
         except RunnerError:
             raise
         except Exception as error:  # of the user's code, which engines run to read it

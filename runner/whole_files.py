@@ -36,7 +36,11 @@ def whole(path: Path, *, has_rivals: bool = False) -> Iterator[Path]:
         raise
 
 
-def write_whole(path: Path, content: str | bytes, *, has_rivals: bool = False) -> None:
-    """Writes a file as a whole, text as UTF-8."""
+def write_whole(
+    path: Path, content: str | bytes, *, has_rivals: bool = False, is_private: bool = False
+) -> None:
+    """Writes a file as a whole, text as UTF-8; if `is_private`, for this user's eyes only."""
     with whole(path, has_rivals=has_rivals) as new:
+        if is_private:
+            new.touch(mode=0o600)
         new.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -4,9 +4,12 @@ Composed configs hold masks in their place from the first moment on, since Hydra
 `restored` gives the secrets back to whoever needs them.
 """
 
+import io
 import json
 import logging
+import os
 import sys
+import tokenize
 import traceback
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -18,13 +21,16 @@ from omegaconf import Container, DictConfig, ListConfig, OmegaConf, read_write
 from runner.config.secrets import (
     MASK,
     changed,
+    is_from_environment,
     masked_as_written,
     masked_override,
     passwords,
     secrets_of_override,
+    variables,
 )
 
 ENVIRONMENT = "hydra.job.env_set."  # variables, which have these values in our environment
+TEXTS = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 SHORTEST = 4  # characters of a secret that is looked for in texts; shorter ones are in many words
 
 
@@ -55,6 +61,24 @@ class KnownSecrets:
             text = text.replace(form, MASK)
         return text
 
+    def clean_source(self, source: str) -> str:
+        """Returns Python source in which known secrets are masked where they are texts, and not
+        where they happen to be names."""
+        if self.clean(source) == source:
+            return source
+        try:
+            found = [*tokenize.generate_tokens(io.StringIO(source).readline)]
+        except (tokenize.TokenError, SyntaxError):
+            return self.clean(source)
+        lines = source.splitlines(keepends=True)
+        for token in reversed(found):
+            if token.type not in TEXTS or (clean := self.clean(token.string)) == token.string:
+                continue
+            (first, begin), (last, end) = token.start, token.end
+            rest = lines[last - 1][end:]
+            lines[first - 1 : last] = [f"{lines[first - 1][:begin]}{clean}{rest}"]
+        return "".join(lines)
+
     def traceback(self, error: BaseException) -> str:
         """Returns the traceback of an exception, without secrets."""
         return self.clean("".join(traceback.format_exception(error)))
@@ -78,6 +102,8 @@ class KnownSecrets:
             elif key == "hydra.job.override_dirname":
                 new = _replaced(text, shown)
             else:
+                if is_from_environment(text, is_secret=is_secret):
+                    self.learn(os.environ.get(name, "") for name in variables(text))
                 new = masked_as_written(text, is_secret=is_secret)
                 if new != text:
                     self.learn(passwords(text) if new != MASK else [text])

@@ -158,7 +158,19 @@ def is_secret_key(key: str) -> bool:
 
 def has_lost(override: str) -> bool:
     """Returns whether an override has a mask in the place of a secret."""
-    return is_masked(override) and (is_secret_key(key_of(override)) or f":{MASK}@" in override)
+    if not is_masked(override):
+        return False
+    key = key_of(override)
+    value = _value(override)
+    found: list[str] = []
+
+    def see(where: str, text: str, is_secret: bool) -> str:
+        if f":{MASK}@" in text or (is_secret and is_masked(text)):
+            found.append(text)
+        return text
+
+    _changed(value, see, key, is_secret_key(key))
+    return bool(found)
 
 
 def masked_override(override: str) -> str:
@@ -188,9 +200,8 @@ def _told(override: str) -> tuple[str, list[str]]:
         return override, []
     key = key_of(override)
     own = is_secret_key(key)
-    try:
-        [parsed] = OverridesParser.create().parse_overrides([override])
-    except (HydraException, ValueError):
+    parsed = _parsed(override)
+    if parsed is None:
         return _unread(override, own)
     if parsed.is_delete() or "=" not in override:
         return override, []
@@ -209,6 +220,23 @@ def _told(override: str) -> tuple[str, list[str]]:
         return override, []
     written = Override._get_value_element_as_str(value)
     return f"{parsed.get_key_element()}={written}", found
+
+
+def _parsed(override: str) -> Override | None:
+    """Returns a parsed override; None if it cannot be read."""
+    try:
+        [parsed] = OverridesParser.create().parse_overrides([override])
+    except (HydraException, ValueError):
+        return None
+    return parsed
+
+
+def _value(override: str) -> Any:
+    """Returns the value of an override that does not sweep, and the text of others."""
+    parsed = _parsed(override)
+    if parsed is None or parsed.is_sweep_override():
+        return override.partition("=")[2]
+    return _plain(parsed._value)
 
 
 def _plain(value: Any) -> Any:

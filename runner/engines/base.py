@@ -10,6 +10,7 @@ from typing import Any, final
 from safetensors.torch import load
 from torch import nn
 
+from runner.config.known_secrets import vault
 from runner.config.mutator_entries import Places
 from runner.engines.compiler import Compiler
 from runner.engines.engine import Engine, ModelSource
@@ -126,7 +127,10 @@ class GraphEngine(Engine):
             (place / CONSTANTS).write_bytes(constants)
         facts = {"run": folder.name, "trial": recipe["trial"], "sample": recipe["sample"]}
         text = f"{heading(TITLE, facts)}\n{recipe['source']}"
-        (place / MODEL).write_text(text, encoding="utf-8")
+        shown = vault.clean_source(text)
+        (place / MODEL).write_text(shown, encoding="utf-8")
+        if shown != text:
+            return _model(load_source(recipe["source"], load(constants) if constants else {}))
         return _model(load_file(place / MODEL))
 
     @staticmethod

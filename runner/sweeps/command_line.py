@@ -119,12 +119,13 @@ def _merged(folder: Path, request: SweepRequest, more: Sequence[str]) -> Sequenc
 
 def _given_again(word: str, more: Sequence[str]) -> str:
     """Returns an override of a sweep with its secret, which is not saved, if it is given again."""
-    if has_lost(word):
-        for one in more:
-            new = masked_override(one)
-            is_same = new.lstrip("+") == word.lstrip("+") or new == one
-            if key_of(one) == key_of(word) and is_same:
-                return one
+    if not has_lost(word):
+        return word
+    for one in more:
+        new = masked_override(one)
+        is_same = new.lstrip("+") == word.lstrip("+") or new == one
+        if key_of(one) == key_of(word) and is_same:
+            return word[: len(word) - len(word.lstrip("+"))] + one.lstrip("+")
     return word
 
 

@@ -27,6 +27,7 @@ from runner.sweeps.sweep_member import SweepMember, show_failure, this_process
 BY_NUMBER = "${hydra.job.num}"  # the folder of a member, unless a user names it otherwise
 IN_DRIVER = "hydra._internal.core_plugins.basic_launcher"  # it starts no processes
 SEARCHER = "hydra_plugins.runner_optuna.RunnerOptunaSweeper"
+FILES = "hydra.launcher.submitit_folder"
 OFTEN = 0.3  # seconds between two looks at the members that other processes run
 
 
@@ -67,7 +68,8 @@ class RecordedLauncher(Launcher):
     def _launch(self, given: dict[int, Sequence[str]]) -> None:
         overrides = [self.driver.overrides_of(number, given[number]) for number in given]
         try:
-            returned = self._inner.launch(overrides, min(given))
+            with self._private():
+                returned = self._inner.launch(overrides, min(given))
         except (RunnerError, HydraException, OmegaConfBaseException):
             raise
         except Exception as error:
@@ -80,6 +82,23 @@ class RecordedLauncher(Launcher):
             if not member.is_over:  # what calls it failed
                 why = one_line(one._return_value) if one.status == JobStatus.FAILED else "no word"
                 self.driver.folder.write(member.failed(why, RunFailed.exit_code))
+
+    @contextmanager
+    def _private(self) -> Iterator[None]:
+        """Keeps files in which a launcher sends members to its processes, which may have secrets,
+        from the eyes of others, and removes them once the members are over."""
+        name = OmegaConf.select(self._config, FILES, throw_on_resolution_failure=False)
+        if not isinstance(name, str):
+            yield
+            return
+        folder = Path(name).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        try:
+            yield
+        finally:
+            for path in folder.rglob("*_submitted.pkl"):
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def _told(self, numbers: Sequence[int]) -> Iterator[None]:

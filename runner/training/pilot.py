@@ -77,6 +77,7 @@ def dismiss_all(folder: Path) -> None:
         for post in (root / PILOTS).glob("*"):
             if post.is_dir() and not post.is_symlink():
                 dismiss(post)
+        (root / BEGIN).unlink(missing_ok=True)  # it may have secrets
 
 
 @final

@@ -116,7 +116,7 @@ class Slurm(WorkerPool[PilotWorker]):
             before = json.loads(path.read_text(encoding="utf-8"))
         needed = found_of(setup.trust)
         here = {"seal": vars(self._seal), "path": search_path(), "needed": needed}
-        write_whole(path, json.dumps(json.loads(text) | here))
+        write_whole(path, json.dumps(json.loads(text) | here), is_private=True)  # secrets, too
         return all(before.get(name) == value for name, value in json.loads(text).items())
 
     @property

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from runner.data.digits import Digits
 from runner.loggers.logger import BestModel, LoggedRun, Logger
+from runner.nn import Flatten, Linear, Sequential, ValueChoice, model_wrapper
 from runner.trial import Metrics, Trial
 
 TOLD = "SECRETIVE_TOLD"  # a variable of the environment: the file in which parts note what they got
@@ -82,3 +83,20 @@ class Gossip(Logger):
 
     def close(self) -> None:
         return
+
+
+@model_wrapper
+class Gated(nn.Module):
+    """A model behind a token, which it keeps."""
+
+    def __init__(self, shape: Sequence[int] = (1, 8, 8), classes: int = 10, hub_token: str = ""):
+        super().__init__()
+        told("space", hub_token)
+        self.token = hub_token
+        width = ValueChoice([4, 8], label="width")
+        self.body = Sequential(Flatten(), Linear(64, width))
+        self.head = Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = float(len(self.token + "abc")) / 16
+        return self.head(self.body(x)) * scale  # type: ignore[no-any-return]
