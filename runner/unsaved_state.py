@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from runner.config.known_secrets import vault
 from runner.errors import few
 
 REMEDY = (
@@ -68,6 +69,8 @@ def _is_same(ours: Any, theirs: Any) -> bool:
     if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
         same = ours.shape == theirs.shape and ours.dtype == theirs.dtype
         return same and (ours.is_meta or theirs.is_meta or bool(torch.equal(ours, theirs)))
+    if isinstance(ours, str) and isinstance(theirs, str):  # no source has a secret
+        return ours in (theirs, vault.clean(theirs))
     if isinstance(ours, _PLAIN) and isinstance(theirs, _PLAIN):
         return ours == theirs or ours != ours
     return True

@@ -65,7 +65,8 @@ LAYERS = [
     ["graph.ir", "proxies"],
     ["config.instantiate", "config.python_source", "config.settings", "data", "display.format",
      "display.silence",
-     "measures", "model_header", "nn", "reported_metrics", "space.prior", "trial", "weights"],
+     "measures", "model_header", "nn", "reported_metrics", "space.prior", "trial",
+     "unsaved_state", "weights"],
     ["fidelity", "nn.recording"],
     ["config.data_sizes"],
     ["config.forwarded_parameters"],
@@ -74,7 +75,7 @@ LAYERS = [
     ["config", "display", "probing", "space.structure", "training.process_setting"],
     ["config.allowlist", "space.sample"],
     ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
-     "space.choice", "stops", "unsaved_state"],
+     "space.choice", "stops"],
     ["another_process", "bare_process", "errors", "python_operators", "quiet_optuna",
      "record_views", "space", "unregistered", "whole_files", "worker_device"],
 ]  # fmt: skip

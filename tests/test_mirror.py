@@ -11,6 +11,7 @@ CROSS_CUTTING = {
     "test_benchmarks": "each of `benchmarks/`",
     "test_benchmarks_device": "`benchmarks/device.sh`, on a CPU",
     "test_benchmarks_tabular": "`benchmarks/tabular.py`, beside the loop",
+    "test_canary": "secrets, and all that a run shows and writes",
     "test_classes_of_users": "classes that are reloaded, changed or deleted, from model to fusion",
     "test_conf_nodes": "all of `conf/`",
     "test_examples": "each of `examples/`",

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.config.hydra_guard import guarded
-from runner.config.secrets import is_secret_key, masked_override
+from runner.config.secrets import is_secret_key, is_secret_name, masked_override, variables
 from runner.config.settings import conf_folder
 from runner.errors import ConfigError, as_yaml, did_you_mean
 
@@ -98,9 +98,10 @@ def freed(overrides: Sequence[str]) -> list[str]:
 
 def _has_secret(override: str) -> bool:
     """Returns whether an override without a prefix gives a secret."""
-    key, equals, _ = override.partition("=")
+    key, equals, value = override.partition("=")
     is_key = bool(equals) and "." in key and all(part.isidentifier() for part in key.split("."))
-    return is_key and (is_secret_key(key) or masked_override(override) != override)
+    names = any(map(is_secret_name, variables(value.strip("'\""))))
+    return is_key and (names or is_secret_key(key) or masked_override(override) != override)
 
 
 def _written_out(override: str) -> list[str]:

@@ -22,7 +22,7 @@ def told(who: str, *what: object) -> None:
     """Notes what a part was given, where only tests look."""
     if path := os.environ.get(TOLD):
         with Path(path).open("a") as file:
-            file.write(json.dumps([who, *what]) + "\n")
+            file.write(json.dumps([who, *what], sort_keys=True) + "\n")
 
 
 class Vaulted(Digits):
@@ -98,5 +98,4 @@ class Gated(nn.Module):
         self.head = Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        scale = float(len(self.token + "abc")) / 16
-        return self.head(self.body(x)) * scale  # type: ignore[no-any-return]
+        return self.head(self.body(x))  # type: ignore[no-any-return]
