@@ -1,4 +1,5 @@
-"""What a trial costs beside its training: CPU milliseconds, memory, and the time of a resume.
+"""What a trial costs beside its training: CPU milliseconds, memory, bytes of the record, and the time
+of a resume.
 
     python benchmarks/overhead.py [--quick] [--json FILE]
 
@@ -26,7 +27,7 @@ from rich.table import Table
 
 from runner.display.progress import Silent
 from runner.space.sample import generator
-from runner.store import Store, read
+from runner.store import RECORD, Store, read
 from runner.trial import Proposal, trial_seed
 
 KEPT = 10  # export.keep_weights as it usually is
@@ -60,6 +61,15 @@ class Resume:
     trials: int
     cpu: float
     wall: float
+
+
+@final
+@dataclass(frozen=True)
+class RecordSize:
+    """How large a record is. Bytes."""
+
+    trial: float  # of a trial with one report
+    report: float  # of each further one, as after an epoch
 
 
 def run_inline(trials: int, keep: int) -> Cost:
@@ -109,7 +119,17 @@ def run_resume(trials: int) -> Resume:
             return Resume(trials, time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def _write_record(folder: Path, trials: int) -> None:
+def record_size(trials: int, reports: int = 10) -> RecordSize:
+    """The size of a record, by one with a report for each trial and one with several."""
+    sizes = []
+    for count in (1, reports + 1):
+        with tempfile.TemporaryDirectory() as name:
+            _write_record(Path(name), trials, count)
+            sizes.append((Path(name) / RECORD).stat().st_size / trials)
+    return RecordSize(sizes[0], (sizes[1] - sizes[0]) / reports)
+
+
+def _write_record(folder: Path, trials: int, reports: int = 1) -> None:
     with Store(folder, GOALS) as store:
         store.begin({"objective": vars(GOALS.objectives[0])})
         for number in range(trials):
@@ -117,7 +137,8 @@ def _write_record(folder: Path, trials: int) -> None:
             sample = {f"c{i}": rng.choice(CANDIDATES) for i in range(CHOICES)}
             store.propose(Proposal(sample), trial_seed(0, number), str(number), None)
             store.record(number, "started", {})
-            store.record(number, "metrics", {"val/accuracy": rng.random(), "params": 1000.0})
+            for _ in range(reports):
+                store.record(number, "metrics", {"val/accuracy": rng.random(), "params": 1000.0})
             store.record(number, "finished", {})
 
 
@@ -185,10 +206,16 @@ def main() -> None:
     costs, resume = measure(size)
     found = targets(costs, resume)
     console().print(cost_table(costs), target_table(found))
+    record = record_size(size.record)
+    console().print(
+        f"The record has {record.trial:.0f} bytes per trial, and {record.report:.0f} for each report "
+        "after the first."
+    )
     figures = {
         "size": asdict(size),
         "costs": {name: asdict(cost) for name, cost in costs.items()},
         "resume": asdict(resume),
+        "record": asdict(record),
         "published": PUBLISHED,
         "targets": as_figures(found),
     }

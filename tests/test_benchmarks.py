@@ -48,6 +48,7 @@ def test_the_overhead_is_measured_and_held_to_its_targets(tmp_path):
     assert costs["runner, inline"]["cpu"] < costs["Optuna, SQLite storage"]["cpu"]
     assert costs["runner, local, 2 workers"]["workers"] > 0
     assert figures["resume"]["trials"] == figures["size"]["record"]
+    assert figures["record"]["trial"] > figures["record"]["report"] > 0
 
 
 def test_reports_are_measured_and_held_to_their_targets(tmp_path):
