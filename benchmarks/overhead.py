@@ -1,5 +1,5 @@
-"""What a trial costs beside its training: CPU milliseconds, memory, bytes of the record, and the time
-of a resume.
+"""What a trial costs beside its training: CPU milliseconds, memory, and bytes of the record; and
+the time of a resume.
 
     python benchmarks/overhead.py [--quick] [--json FILE]
 
@@ -9,6 +9,7 @@ choices. Each run has a process of its own; a figure is the median over the roun
 memory and the time of workers are read from /proc.
 """
 
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -28,8 +29,11 @@ from rich.table import Table
 from runner.display.progress import Silent
 from runner.space.sample import generator
 from runner.store import RECORD, Store, read
-from runner.trial import Proposal, trial_seed
+from runner.training.service import TrainingService
+from runner.training.slurm import Slurm
+from runner.trial import Proposal, Setup, trial_seed
 
+SLURM = "runner, jobs as of Slurm, 2 workers"  # where submitit is installed
 KEPT = 10  # export.keep_weights as it usually is
 PUBLISHED = {
     "NNI 3.0, in-process engine (published)": "4-9",
@@ -82,6 +86,25 @@ def run_local(trials: int, keep: int) -> Cost:
     """A search with training=local and two workers."""
     run(inline, max(trials // 10, 10), keep)
     return run(local, trials, keep)
+
+
+def slurm(setup: Setup) -> TrainingService:
+    """Two workers in jobs that are processes of this machine, which are all there."""
+    service = Slurm(
+        setup, cluster="local", partition=None, account=None, time=60, workers=2,
+        trials_per_job=None, gpus=0, cpus=1, memory=None, shell=[], extra={}, device="cpu",
+        threads=1, idle_minutes=1, retries=0, trial_timeout=None, stall_timeout=None, max_failures=None,
+        fail_fast=False,
+    )  # fmt: skip
+    while len(service._workers) < 2:
+        service.poll(lambda report: None, 0.1)
+    return service
+
+
+def run_slurm(trials: int) -> Cost:
+    """A search with training=slurm and two workers."""
+    run(inline, max(trials // 10, 10), 0)
+    return run(slurm, trials, 0)
 
 
 def run_optuna(trials: int, *, on_disk: bool) -> Cost:
@@ -144,14 +167,17 @@ def _write_record(folder: Path, trials: int, reports: int = 1) -> None:
 
 def measure(size: Size) -> tuple[dict[str, Cost], Resume]:
     """All runs, in turn, round after round; the median of each figure."""
-    runs: Mapping[str, Callable[[], Cost]] = {
+    runs: dict[str, Callable[[], Cost]] = {
         "runner, inline": partial(run_inline, size.trials, 0),
         "runner, inline, weights saved": partial(run_inline, size.trials, KEPT),
         "runner, local, 2 workers": partial(run_local, size.trials, 0),
         "runner, local, 2 workers, weights saved": partial(run_local, size.trials, KEPT),
+        SLURM: partial(run_slurm, size.trials),
         "Optuna, in memory": partial(run_optuna, size.trials, on_disk=False),
         "Optuna, SQLite storage": partial(run_optuna, size.sqlite_trials, on_disk=True),
     }
+    if importlib.util.find_spec("submitit") is None:
+        runs.pop(SLURM)
     costs: dict[str, list[Cost]] = {name: [] for name in runs}
     resumes = []
     tasks = 1 if size.own_processes else None
@@ -191,7 +217,7 @@ def cost_table(costs: Mapping[str, Cost]) -> Table:
         table.add_column(name, justify="right")
     for name, cost in costs.items():
         figures = [f"{value:.2f}" for value in (cost.cpu, cost.workers, cost.first, cost.last)]
-        if "local" not in name:
+        if "workers" not in name:
             figures[1] = "-"
         table.add_row(name, f"{cost.trials:,}", *figures, f"{cost.growth:.1f}")
     for name, text in PUBLISHED.items():
@@ -208,8 +234,8 @@ def main() -> None:
     console().print(cost_table(costs), target_table(found))
     record = record_size(size.record)
     console().print(
-        f"The record has {record.trial:.0f} bytes per trial, and {record.report:.0f} for each report "
-        "after the first."
+        f"The record has {record.trial:.0f} bytes per trial, and {record.report:.0f} for each "
+        "report after the first."
     )
     figures = {
         "size": asdict(size),

@@ -21,6 +21,7 @@ CROSS_CUTTING = {
     "test_main": "the command line, in processes of its own: `__main__.py`",
     "test_mirror": "this",
     "test_module_state": "what `test_names` takes for state of a module",
+    "test_operations": "the promises of `docs/how-to/operations.md`, and clocks of machines",
     "test_names": "names, state and lengths",
 }
 CONTRACT = "test_contract"  # in a family: what all members promise; also with a suffix

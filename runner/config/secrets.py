@@ -85,9 +85,14 @@ def variables(text: str) -> list[str]:
 
 def is_from_environment(text: str, *, is_secret: bool) -> bool:
     """Returns whether a text, as it is written in a config, takes a secret from the environment: by
-    the name of its key, or of the variable."""
+    the name of its key or of the variable, or as the password of a URL."""
     names = variables(text)
-    return bool(names) and (is_secret or any(map(is_secret_name, names)))
+    is_password = "${" in text and "${" not in _PASSWORD.sub(_without_variables, text)
+    return is_password or (bool(names) and (is_secret or any(map(is_secret_name, names))))
+
+
+def _without_variables(url: re.Match[str]) -> str:
+    return f"{url[1]}:@" if variables(url[2]) else url[0]
 
 
 def passwords(text: str) -> list[str]:

@@ -163,6 +163,14 @@ def test_a_variable_may_be_secret_by_its_own_name():
     assert not is_from_environment("${oc.env:HOME}", is_secret=False)
 
 
+def test_the_password_of_a_url_may_be_taken_from_the_environment():
+    url = "http://bob:${oc.env:PW}@host"
+    assert is_from_environment(url, is_secret=False)
+    assert masked_as_written(url, is_secret=False) == url
+    for other in ("http://bob:${oc.env:PW}@${host}", "http://bob:pw@${host}", "http://bob:pw@host"):
+        assert not is_from_environment(other, is_secret=False)
+
+
 OVERRIDES = {
     "data.token=real": "data.token=***",
     "+data.api_key='re al'": "+data.api_key=***",

@@ -342,3 +342,40 @@ def test_a_pilot_that_was_dismissed_before_it_began_ends_at_once(tmp_path):
     until(lambda: not alive(int(post.job)))
     assert messages(tmp_path)[-1] == {"ended": "dismissed"}
     service.close()
+
+
+AHEAD = """
+import time
+for name in ("time", "monotonic", "perf_counter"):
+    def ahead(real=getattr(time, name)):
+        return real() + 86400.0
+    setattr(time, name, ahead)
+"""
+
+
+@pytest.mark.exhaustive
+def test_a_node_whose_clock_is_a_day_ahead_changes_nothing(slow, here, monkeypatch):
+    """Neither its time of day nor that since its start counts for anything but its own waits."""
+    log, folder = slow(0.05), here / "run"
+    (here / "node").mkdir()
+    (here / "node" / "sitecustomize.py").write_text(AHEAD)
+    monkeypatch.setenv("PYTHONPATH", str(here / "node"), prepend=os.pathsep)
+    limits = ["training.trial_timeout=60", "training.stall_timeout=60"]
+    run = runner.run([*OWN, *ON, *limits, "budget.trials=2", "budget.minutes=60"], folder)
+    assert started(log) == {0: 1, 1: 1}
+    assert all(trial.scored and 0 <= trial.seconds < 60 for trial in run.trials)
+    begun = [trial.started_at for trial in run.trials]
+    assert all(abs(at - time.time()) < 3600 for at in begun)
+
+
+def test_what_workers_need_to_begin_is_for_this_user_alone(tmp_path):
+    evaluator = {**ARITHMETIC, "api_key": "CANARY"}
+    setup = Setup("runner.engines.py.PyEngine", evaluator, NOTHING, (), ("toy",), tmp_path)
+    service = make_service("slurm", setup, {})
+    files = [path for path in (tmp_path / FOLDER).rglob("*") if path.is_file()]
+    secret = [path for path in files if b"CANARY" in path.read_bytes()]
+    assert [path.name for path in secret] == ["begin.json"]
+    assert not any(path.stat().st_mode & 0o077 for path in secret)
+    service.close()
+    left = [path for path in (tmp_path / FOLDER).rglob("*") if path.is_file()]
+    assert not [path for path in left if b"CANARY" in path.read_bytes()]
