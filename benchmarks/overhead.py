@@ -93,8 +93,8 @@ def slurm(setup: Setup) -> TrainingService:
     service = Slurm(
         setup, cluster="local", partition=None, account=None, time=60, workers=2,
         trials_per_job=None, gpus=0, cpus=1, memory=None, shell=[], extra={}, device="cpu",
-        threads=1, idle_minutes=1, retries=0, trial_timeout=None, stall_timeout=None, max_failures=None,
-        fail_fast=False,
+        threads=1, idle_minutes=1, retries=0, trial_timeout=None, stall_timeout=None,
+        max_failures=None, fail_fast=False,
     )  # fmt: skip
     while len(service._workers) < 2:
         service.poll(lambda report: None, 0.1)
