@@ -220,6 +220,29 @@ def test_what_is_missing_or_changed_is_said_in_one_line(run, words, told, task):
     assert (run / "run.db").read_bytes() == before
 
 
+def test_what_a_secret_was_interpolated_into_is_one(here):
+    words = [word for word in BASE if not word.startswith("+data.user")]
+    done = sweep(*words, *QUICK, "+data.user='me ${data.token}'", "hydra.run.dir=run")
+    assert done.code == 0 and not seen(here), done.err
+    assert read(here / "run").config["data"]["user"] == "me ***"
+    done = sweep("resume=run", "budget.trials=3", *again())
+    assert done.code == 2 and "needs data.user, which is a secret and not saved" in done.err
+    done = sweep("resume=run", "budget.trials=3", *again(), "++data.user='me CANARY-4711'")
+    assert done.code == 0 and not seen(here), done.err
+    assert read(here / "run").config["data"]["user"] == "me ***"
+    assert {json.loads(one)[4] for one in given(here)["data"]} == {"me CANARY-4711"}
+
+
+def test_the_password_of_a_url_may_come_from_the_environment(here):
+    url = "http://bob:${oc.env:KEY_OF_TESTS}@host"
+    words = [word for word in BASE if not word.startswith("++data.url")]
+    done = sweep(*words, *QUICK, f"+data.url='{url}'", "hydra.run.dir=run")
+    assert done.code == 0 and not seen(here), done.err
+    assert read(here / "run").config["data"]["url"] == url
+    assert sweep("resume=run", "budget.trials=3", *again("data.url")).code == 0
+    assert {json.loads(one)[3] for one in given(here)["data"]} == {"http://bob:CANARY-env@host"}
+
+
 def test_a_variable_that_is_gone_is_said_in_one_line(run, monkeypatch):
     monkeypatch.delenv("KEY_OF_TESTS")
     done = sweep("resume=run", *again())

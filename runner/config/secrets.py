@@ -22,6 +22,7 @@ _VARIABLE = r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*\}"
 _OF_ENVIRONMENT = re.compile(rf"([A-Za-z]+ )?({_VARIABLE})+")
 _REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
 _PASSWORD = re.compile(r"(?<=://)([^/?#@\s:]*):((?:\$\{[^}]*\}|[^/?#@\s])+)@")
+_KEY = re.compile(r"[\w.-]{1,100}")
 _HINT = re.compile(r"token|secret|passw|key|://", re.IGNORECASE)
 TextChange = Callable[[str, str, bool], str]  # of a key, its text, and whether it is a secret
 
@@ -137,6 +138,7 @@ def missing(config: Any) -> list[str]:
 def give_again(keys: list[str]) -> str:
     """Returns how the secrets of keys are given again, as the end of a sentence."""
     first, it = keys[0].partition("[")[0], "them" if len(keys) > 1 else "it"
+    first = first if _KEY.fullmatch(first) else "KEY"  # of a record of somebody else
     return (
         f"which {'are secrets' if len(keys) > 1 else 'is a secret'} and not saved; give {it} "
         f"again, as in {first}=VALUE, or from the environment, as in '{first}=${{oc.env:NAME}}'."

@@ -10,6 +10,7 @@ from runner.config.secrets import (
     ENDINGS,
     MASK,
     changed,
+    give_again,
     has_lost,
     is_from_environment,
     is_secret_key,
@@ -214,6 +215,11 @@ def test_all_below_a_secret_key_is_secret(path, name):
     assert is_secret_key(".".join(["data", name, *path]))
     assert not is_secret_key(".".join(["data", *path]))
     assert not is_secret_key(".".join(["data", name, "_target_"]))
+
+
+@pytest.mark.parametrize("key", ["a b", "x\n", "\u202edata", "k" * 300, "'; rm"])
+def test_a_hostile_key_is_not_spelled_out_as_a_command(key):
+    assert "as in KEY=VALUE" in give_again([key]) and key not in give_again([key])
 
 
 def test_masked_texts_are_missing_wherever_they_are():
