@@ -398,12 +398,12 @@ SERVICES: dict[str, Sequence[str]] = {
 def test_workers_are_given_secrets_and_their_failures_tell_none(here, service):
     if service == "slurm":
         pytest.importorskip("submitit")
-    done = processes(
-        here, *BASE, *QUICK, *SERVICES[service], "evaluator.fn.mode=raise", "hydra.run.dir=run"
-    )
-    assert "CANARY" not in done.stdout + done.stderr and not seen(here)
+    words = [*BASE, *QUICK, *SERVICES[service], "evaluator.fn.mode=raise", "hydra.run.dir=run"]
+    done = sweep(*words)
+    assert "CANARY" not in done.out + done.err and not seen(here)
     text = (here / "run/trials/0000/error.txt").read_text()
     assert text.endswith("ValueError: no access with ***\n")
     failures = [trial.failure for trial in read(here / "run").trials]
     assert [str(one) for one in failures] == ["error: ValueError: no access with ***"] * 2
     assert given(here)["data"] == {DATA}
+    assert given(here)["processes"] == {"[]"}  # no command of ours has it among its arguments

@@ -1,5 +1,6 @@
 """Parts of a user that are given secrets, and tell of them only what a test asks for."""
 
+import contextlib
 import json
 import logging
 import os
@@ -23,6 +24,16 @@ def told(who: str, *what: object) -> None:
     if path := os.environ.get(TOLD):
         with Path(path).open("a") as file:
             file.write(json.dumps([who, *what], sort_keys=True) + "\n")
+
+
+def telling(secret: str) -> list[str]:
+    """The commands of all processes of this machine that have a secret among their arguments."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found += [command] if secret in command else []
+    return found
 
 
 class Vaulted(Digits):
@@ -52,6 +63,7 @@ def train(model: nn.Module, report: Callable[[float], None], api_key: str, mode:
     """Training code that needs a key, and may fail in a way that tells it."""
     told("evaluator", api_key)
     if mode == "raise":
+        told("processes", *telling(api_key.partition("-")[0]))
         raise ValueError(f"no access with {api_key}")
     if mode == "print":
         print("trained")
