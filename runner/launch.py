@@ -95,7 +95,7 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
 @progress.waiting("loading")
 def _settings(config: DictConfig, overrides: list[str], folder: Path) -> tuple[Settings, Path]:
     """Returns the settings of a run and its folder, before anything is written there."""
-    config, overrides = vault.restored(config), vault.revealed(overrides)
+    config, overrides = vault.restored(config, overrides)
     try:
         if config.resume is not None:
             return _resumed(config, overrides)

@@ -97,14 +97,12 @@ def searched(tmp_path_factory) -> Iterator[SimpleNamespace]:
 
 OF_RUN = ["run.db", "report.html", "runner.log", "trials.csv", "metrics.csv", "environment.json",
           ".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml", "loggers/gossip.txt",
-          "trials/0000/output.txt", "top/1/model.py", "top/1/sample.json"]  # fmt: skip
+          "top/1/model.py", "top/1/sample.json"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OF_RUN)
 def test_no_file_of_a_run_has_a_secret(searched, name):
     run = searched.folder / "outputs" / "a"
-    if name == "trials/0000/output.txt" and not (run / name).exists():
-        pytest.skip("inline, the output of trials is that of the program")
     assert b"CANARY" not in (run / name).read_bytes()
 
 
@@ -203,18 +201,30 @@ def test_secrets_may_be_given_by_another_way(run, monkeypatch):
              "data.token=VALUE, or from the environment, as in 'data.token=${oc.env:NAME}'."),
         (again("data.token"), "needs data.token, which is a secret and not saved; give it again, "),
         (again("data.url"), "needs data.url, which is a secret and not saved; give it again"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("task", ["resume", "export", "replay"])
+def test_what_is_missing_is_said_in_one_line(run, words, told, task):
+    begin = ["resume=run"] if task == "resume" else [f"task={task}", "run=run", "trial=0"]
+    assert_refused(run, [*begin, *words], told)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
         ([*again(), "seed=1"], "Changed: seed: 0 -> 1."),
         ([*again("data.url"), "data.url='http://bob:CANARY-pw@other:80/p'"],
          "Changed: data.url: 'http://bob:***@host:80/p' -> 'http://bob:***@other:80/p'."),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("task", ["resume", "export", "replay"])
-def test_what_is_missing_or_changed_is_said_in_one_line(run, words, told, task):
-    if task != "resume" and "Changed" in told:
-        pytest.skip("only a resumed run must be as it was")
+def test_what_is_changed_is_said_in_one_line(run, words, told):
+    assert_refused(run, ["resume=run", *words], told)
+
+
+def assert_refused(run: Path, words: Sequence[str], told: str) -> None:
+    """A command is refused in one line without secrets, and changes nothing."""
     before = (run / "run.db").read_bytes()
-    done = sweep("resume=run" if task == "resume" else f"task={task}",
-                 *(["run=run", "trial=0"] if task != "resume" else []), *words)  # fmt: skip
+    done = sweep(*words)
     assert done.code == 2 and told in done.err and len(done.err.splitlines()) == 1, done.err
     assert "CANARY" not in done.err + done.out
     assert (run / "run.db").read_bytes() == before

@@ -11,7 +11,8 @@ import os
 import sys
 import tokenize
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, final
 from urllib.parse import quote
@@ -29,19 +30,28 @@ from runner.config.secrets import (
     variables,
 )
 
+FLAG = "runner-secrets-"  # of a config, with a number; copies have it, too
 ENVIRONMENT = "hydra.job.env_set."  # variables, which have these values in our environment
 TEXTS = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 SHORTEST = 4  # characters of a secret that is looked for in texts; shorter ones are in many words
 
 
 @final
+@dataclass(frozen=True)
+class HiddenSecrets:
+    """What was hidden in a config."""
+
+    written: Mapping[str, str]  # key -> text, before
+    overrides: Mapping[str, str]  # as they are shown -> as they were given
+
+
+@final
 class KnownSecrets:
-    """Secrets, and where the config composed last had them."""
+    """Secrets, and where the configs composed so far had them."""
 
     def __init__(self) -> None:
         self._forms: list[str] = []  # as they may be spelled in a text, the longest first
-        self._written: dict[str, str] = {}  # key -> text of the config, before it was hidden
-        self._overrides: dict[str, str] = {}  # of that config: as they are shown -> as given
+        self._hidden: list[HiddenSecrets] = []  # by the numbers that flags of configs have
         self._is_heard = False  # whether logs and uncaught errors are looked through
 
     def learn(self, secrets: Iterable[str]) -> None:
@@ -87,12 +97,11 @@ class KnownSecrets:
 
     def hide(self, config: DictConfig, overrides: Sequence[str]) -> None:
         """Masks the secrets of a config in place, and those of the overrides that it was composed
-        from. Remembers them, in place of those of an earlier config."""
+        from. Remembers them for this config and its copies."""
         self.note_arguments(overrides)
-        self._overrides = {masked_override(one): one for one in overrides}
-        shown = {one: new for new, one in self._overrides.items()}
+        shown = {one: masked_override(one) for one in overrides}
         found: dict[str, str] = {}
-        self._written = {}
+        written: dict[str, str] = {}
 
         def change(key: str, text: str, is_secret: bool) -> str:
             if key.startswith(ENVIRONMENT) and is_secret:  # Hydra sets it before a run
@@ -107,23 +116,29 @@ class KnownSecrets:
                 new = masked_as_written(text, is_secret=is_secret)
                 if new != text:
                     self.learn(passwords(text) if new != MASK else [text])
-                    self._written[key] = text
+                    written[key] = text
             if new != text:
                 found[key] = new
             return new
 
         changed(OmegaConf.to_container(config), change)
         _put(config, found)
+        if written:
+            config._set_flag(f"{FLAG}{len(self._hidden)}", True)
+            given = {new: one for one, new in shown.items()}
+            self._hidden.append(HiddenSecrets(written, given))
 
-    def restored(self, config: DictConfig) -> DictConfig:
-        """Returns the config that was hidden last, or a part of it, with its secrets."""
+    def restored(
+        self, config: DictConfig, overrides: Sequence[str]
+    ) -> tuple[DictConfig, list[str]]:
+        """Returns a config, and its overrides, with the secrets that were hidden in it."""
+        flags = [name for name in config._metadata.flags or () if name.startswith(FLAG)]
+        if not flags:
+            return config, [*overrides]
+        hidden = self._hidden[int(flags[-1].removeprefix(FLAG))]
         found = config.copy()
-        _put(found, self._written)
-        return found
-
-    def revealed(self, overrides: Sequence[str]) -> list[str]:
-        """Returns the overrides of that config as they were given."""
-        return [self._overrides.get(one, one) for one in overrides]
+        _put(found, hidden.written)
+        return found, [hidden.overrides.get(one, one) for one in overrides]
 
     # Logs and tracebacks
 
@@ -151,7 +166,9 @@ class KnownSecrets:
         if (clean := self.clean(text)) != text:
             record.msg, record.args = clean, ()
         if record.exc_info and (error := record.exc_info[1]) is not None:
-            record.exc_text = self.traceback(error).rstrip("\n")
+            trace = "".join(traceback.format_exception(error))
+            if (clean := self.clean(trace)) != trace:
+                record.exc_text = clean.rstrip("\n")
 
     def _show_traceback(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
@@ -171,7 +188,7 @@ def _replaced(text: str, shown: dict[str, str]) -> str:
     return text
 
 
-def _put(config: DictConfig, found: dict[str, str]) -> None:
+def _put(config: DictConfig, found: Mapping[str, str]) -> None:
     """Sets texts at keys of a config, which may be read-only, without resolving anything."""
     if not found:
         return

@@ -21,7 +21,10 @@ _VARIABLE = r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*\}"
 # What is saved as it is: variables of the environment, behind a word such as "Bearer" if need be.
 _OF_ENVIRONMENT = re.compile(rf"([A-Za-z]+ )?({_VARIABLE})+")
 _REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
-_PASSWORD = re.compile(r"(?<=://)([^/?#@\s:]*):((?:\$\{[^}]*\}|[^/?#@\s])+)@")
+_PASSWORD = re.compile(
+    r"(?<=://)([^/?#@\s:]*):"
+    r"((?:\$\{[^}@]{0,200}\}|[^/?#@\s$]|\$(?!\{[^}@]{0,200}\}))+)@"  # one way to read each text
+)
 _KEY = re.compile(r"[\w.-]{1,100}")
 _HINT = re.compile(r"token|secret|passw|key|://", re.IGNORECASE)
 TextChange = Callable[[str, str, bool], str]  # of a key, its text, and whether it is a secret

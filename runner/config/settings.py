@@ -28,6 +28,7 @@ from runner.config.known_secrets import SHORTEST, vault
 from runner.config.mutator_entries import written_out
 from runner.config.secrets import (
     MASK,
+    give_again,
     is_from_environment,
     is_masked,
     is_secret_key,
@@ -38,7 +39,7 @@ from runner.config.secrets import (
     variables,
 )
 from runner.config.targets import locate
-from runner.errors import ConfigError, as_yaml, did_you_mean
+from runner.errors import ConfigError, as_yaml, did_you_mean, few
 
 GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
@@ -52,6 +53,7 @@ KINDS = {  # in pydantic's words
     "dict_type": "a mapping of keys to values",
     "list_type": "a list",
 }
+SHOWN = 5  # keys in a message
 TAGS = ("one", "several")  # of an objective, in the places that pydantic names
 Natural = Annotated[int, Field(ge=0)]
 
@@ -280,6 +282,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
         )
     if overrides and isinstance(plain["space"], dict) and isinstance(plain["data"], dict):
         _add_sizes(plain["space"], plain["data"], plain.get("trust") or [])
+    if lost := [key for key, text, secret in texts(plain) if secret and is_masked(text)]:
+        raise ConfigError(f"{few(lost, SHOWN)} is {MASK}, {give_again(lost)}")
     if isinstance(plain["space"], dict) and plain["space"].get(MUTATORS):
         plain["space"][MUTATORS] = written_out(plain["space"][MUTATORS])
     try:

@@ -146,6 +146,14 @@ def test_the_password_of_a_url_is_masked_and_nothing_else_of_it(text, shown):
     assert masked(shown, is_secret=False) == shown
 
 
+@pytest.mark.parametrize(
+    "text", ["://a:" + "${x}" * 500, "://a:" + "${" * 5000, "://a:$" * 2000, "$" * 20_000]
+)
+def test_no_text_takes_long(text):
+    assert masked(text, is_secret=False) == text
+    assert not is_from_environment(text, is_secret=False) or "://" in text
+
+
 @pytest.mark.parametrize("text", ["${oc.env:A}", "Bearer ${oc.env:A}", "${oc.env:A}${oc.env:B}"])
 def test_variables_of_the_environment_are_shown_by_their_names(text):
     assert is_from_environment(text, is_secret=True)
