@@ -61,7 +61,7 @@ def test_each_test_that_the_page_names_is_there():
 
 @pytest.mark.exhaustive
 def test_each_test_that_the_page_names_is_collected():
-    absent = () if importlib.util.find_spec("ray") else ("tests/training/test_ray_cluster.py",)
+    absent = () if importlib.util.find_spec("ray") else ("tests/training/test_ray_real.py",)
     ids = sorted({"::".join(one) for one in ids_on_page() if not one[0].startswith(absent)})
     command = [
         "-m",
