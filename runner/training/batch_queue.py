@@ -191,6 +191,7 @@ class LocalQueue(BatchQueue):
             if not job.done():  # and was not waited for, so no other process has its number
                 os.kill(int(number), signal.SIGKILL)
         self._wait([], CLOSING)
+        self._jobs.clear()  # while the library can still forget them: not as the interpreter ends
 
     def _wait(self, ids: Sequence[str], seconds: float) -> bool:
         """Waits for the end of jobs, and of those of this process. Returns whether they ended."""

@@ -1,6 +1,7 @@
 """Training in jobs of Slurm, as processes of this machine: a driver may be killed and resumed, and
 a job may be requeued, and each trial is trained once."""
 
+import gc
 import json
 import os
 import signal
@@ -178,6 +179,8 @@ def test_a_job_runs_so_many_trials_and_another_follows(tmp_path):
     run_all(service, reports.append, reports, 3)
     service.close()
     assert len([*(tmp_path / FOLDER / slurm.LOGS).glob("*_submitted.pkl")]) in (2, 3)
+    kinds = [type(one).__name__ for one in gc.get_objects()]
+    assert "LocalJob" not in kinds, "the library cannot forget one as the interpreter ends"
     assert [r.kind for r in reports if r.kind in ENDS] == ["finished"] * 3
 
 
