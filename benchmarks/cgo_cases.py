@@ -15,6 +15,7 @@ from runner.data.data import Batch
 from runner.engines.cgo import CgoEngine
 from runner.evaluators.classification import Classification
 from runner.evaluators.member import Member
+from runner.evaluators.replicas import OneReplica
 from runner.evaluators.schedule import Cosine
 from runner.fusion.program.program import Programs
 from runner.space.sample import Sample, generator
@@ -143,7 +144,9 @@ class Candidates:
     def members(self, models: Sequence[nn.Module], device: torch.device) -> list[Member]:
         """Copies of the models, as an evaluator trains them."""
         triples = zip(deepcopy(list(models)), self.pieces(), self.trials, strict=True)
-        return [Member(model, own, trial.seed, device) for model, own, trial in triples]
+        return [
+            Member(model, own, trial.seed, device, OneReplica()) for model, own, trial in triples
+        ]
 
     def batches(self, device: torch.device, number: int) -> list[Batch]:
         """Random examples and their classes."""

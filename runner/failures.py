@@ -8,6 +8,7 @@ from pathlib import Path
 from runner.config.known_secrets import vault
 from runner.errors import Refused, is_out_of_memory, message, one_line, place
 from runner.evaluators.evaluator import NotFinite
+from runner.evaluators.replicas import ReplicaFailed
 from runner.trial import OUT_OF_MEMORY, Failure
 
 TRACEBACK = 1 << 20  # characters of a traceback that are kept
@@ -17,13 +18,21 @@ def leave_traceback(folder: Path, error: BaseException) -> None:
     """Writes the traceback of an exception to `error.txt` in the folder of a trial."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = vault.clean(_traceback(error))
-        if (more := len(text) - TRACEBACK) > 0:
-            half = TRACEBACK // 2
-            text = f"{text[:half]}\n... ({more} more characters) ...\n{text[-half:]}"
-        (folder / "error.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
+        (folder / "error.txt").write_text(
+            traceback_of(error), encoding="utf-8", errors="backslashreplace"
+        )
     except OSError:  # a full disk: the report still contains the first line
         return
+
+
+def traceback_of(error: BaseException) -> str:
+    """Returns the traceback of an exception, without secrets; of a very long one, its start and its
+    end."""
+    text = vault.clean(_traceback(error))
+    if (more := len(text) - TRACEBACK) > 0:
+        half = TRACEBACK // 2
+        text = f"{text[:half]}\n... ({more} more characters) ...\n{text[-half:]}"
+    return text
 
 
 def _traceback(error: BaseException) -> str:
@@ -52,6 +61,8 @@ def failure_of(error: BaseException) -> Failure:
 
 def _failure(error: BaseException) -> Failure:
     """Returns the failure that an exception means, for the record."""
+    if isinstance(error, ReplicaFailed):
+        return error.failure
     text = one_line(error)
     if isinstance(error, Refused):  # only here, such as by a condition on initial weights
         return Failure.refused(error)

@@ -11,7 +11,9 @@ from torch import nn
 
 from runner.checkpoints import TrainingState
 from runner.data.data import Batch, SearchData, Split, TargetKind
+from runner.errors import ConfigError
 from runner.evaluators.race import Prospects
+from runner.evaluators.replicas import OneReplica, Replicas
 from runner.evaluators.running_trial import RunningTrial
 from runner.fusion.program.program import Programs
 from runner.goals import Direction
@@ -54,6 +56,7 @@ class TrainingRun:
     prospects: Prospects = field(default_factory=Prospects)  # expected gain, from earlier groups
     span: Span | None = None  # the part to train, if `Evaluator.divides`; None: all of it
     trials: Sequence[RunningTrial] = ()  # one per model; (): they belong to no run
+    replicas: Replicas = field(default_factory=OneReplica)  # of each model, see `check_devices`
 
 
 class StopTraining(Exception):
@@ -117,6 +120,14 @@ class Evaluator(ABC):
     def check(self) -> None:  # noqa: B027
         """Raises ConfigError for arguments with which no model can be trained. Called before a
         search, also for each value that it may choose."""
+
+    def check_devices(self, devices: int) -> None:
+        """Raises ConfigError unless it can train one model on so many devices, by the `replicas` of
+        a run. Called before a search on several, also for each value that it may choose."""
+        raise ConfigError(
+            f"training.devices_per_trial is {devices}, but {type(self).__name__} trains a model on "
+            "one device; evaluator=classification and regression train it on several."
+        )
 
     def training_loss(self) -> TrainingLoss | None:
         """Returns the training loss of outputs, given the targets, as one number per example; None

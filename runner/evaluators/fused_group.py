@@ -14,7 +14,8 @@ from runner.data.splits import TensorSplit
 from runner.evaluators.full_precision import full_precision
 from runner.evaluators.member import Member
 from runner.evaluators.race import TOO_SHORT, Race
-from runner.evaluators.recipe import Forward, scores
+from runner.evaluators.recipe import scores
+from runner.evaluators.replicas import Forward
 from runner.evaluators.snapshot import Snapshot
 from runner.fusion.fuse import Fused, NotFused, fuse
 from runner.fusion.optimizers.select import stacked

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import final
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from runner.data.data import Batch, Split
 from runner.evaluators.evaluator import NotFinite
-from runner.evaluators.recipe import Forward, Recipe
+from runner.evaluators.recipe import Recipe
+from runner.evaluators.replicas import Forward, Replicas
 from runner.trial import Metrics
 
 
@@ -18,16 +20,24 @@ from runner.trial import Metrics
 class Member:
     """One model, its recipe, and the state of its training."""
 
-    def __init__(self, model: nn.Module, recipe: Recipe, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        replicas: Replicas,
+    ) -> None:
         self.model = model.to(device)
         self.recipe = recipe
         self.seed = seed
         self.device = device
+        self.replicas = replicas
         self.lost: NotFinite | None = None  # why it dropped out
         self.stopped = False  # whether it was stopped early, on purpose
         if recipe.wants_channels_last(model, device):
             set_memory_format(model, torch.channels_last)
-        self.forward: Forward = torch.compile(model) if recipe.compile else model
+        self.forward: Forward = torch.compile(model) if recipe.compile else replicas.forward(model)
         self.optimizer = recipe.make_optimizer(model, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.losses = Losses(0, device)
@@ -53,7 +63,7 @@ class Member:
     def step(self, batch: Batch, at: int, total: int) -> None:
         """Trains on a batch: step `at` of `total`. Raises NotFinite."""
         recipe = self.recipe
-        loss = recipe.batch_loss(self.forward, batch)
+        loss = self.replicas.loss(partial(recipe.batch_loss, self.forward), batch)
         self.losses.add(loss, len(batch[1]))
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr_at(at, total)
@@ -68,7 +78,9 @@ class Member:
     def metrics(self, split: Split, epoch: int) -> Metrics:
         """Returns the metrics of an epoch. Raises NotFinite."""
         self.model.eval()
-        return self.report(self.recipe.scored(self.forward, split, self.device), epoch)
+        self.replicas.agree(self.model)
+        scores = self.recipe.scored(self.forward, split, self.device, self.replicas)
+        return self.report(scores, epoch)
 
     def report(self, scores: Metrics, epoch: int) -> Metrics:
         """Returns the metrics of an epoch, given those of validation. Raises NotFinite."""

@@ -16,12 +16,12 @@ from runner.errors import ConfigError, require
 from runner.evaluators.arguments import check_closure, check_optimizer, check_schedule, make_probe
 from runner.evaluators.evaluator import Evaluator
 from runner.evaluators.plain_optimizer import make_plain
+from runner.evaluators.replicas import Forward, OneReplica, Replicas
 from runner.goals import Direction
 from runner.nn.equality import same_value
 from runner.proxies.proxy import TrainingLoss
 from runner.trial import Metrics
 
-Forward = Callable[[Tensor], Tensor]  # a model, or its compiled form
 Reports = Mapping[str, Direction]  # metrics, and what is better
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -85,6 +85,19 @@ class Recipe(Evaluator):
         require(self.lr <= MOST_LR, "evaluator.lr", self.lr, f"above 0 and at most {MOST_LR}")
         check_optimizer(self.optimizer, self.lr)
         check_schedule(self.schedule)
+
+    def check_devices(self, devices: int) -> None:
+        if self.compile:
+            raise ConfigError(
+                f"training.devices_per_trial is {devices}, but evaluator.compile=true compiles the "
+                "batch normalization of a model, which would see a part of each batch; use "
+                "evaluator.compile=false."
+            )
+        if self.batch_size < devices:
+            raise ConfigError(
+                f"training.devices_per_trial is {devices}, but evaluator.batch_size is "
+                f"{self.batch_size}, which leaves devices without an example."
+            )
 
     def rehearse(self, make: Callable[[], nn.Module], batch: Batch, classes: int) -> None:
         model = make()
@@ -198,13 +211,20 @@ class Recipe(Evaluator):
         """Returns the batches of a split, larger than in training: no activations are kept."""
         return split.batches(4 * self.batch_size, device)
 
-    def scored(self, forward: Forward, split: Split, device: torch.device) -> Metrics:
-        """Returns the metrics on a split of a model in eval mode, or of its compiled form."""
+    def scored(
+        self,
+        forward: Forward,
+        split: Split,
+        device: torch.device,
+        replicas: Replicas | None = None,
+    ) -> Metrics:
+        """Returns the metrics on a split of a model in eval mode, or of another form of it.
+        `replicas` share the work; None: there is one."""
 
         def outputs(inputs: Tensor) -> Sequence[Tensor]:
             return [self.outputs(forward, inputs.clone())]  # a first layer may work in place
 
-        [metrics] = scores([self], outputs, split, device)
+        [metrics] = scores([self], outputs, split, device, replicas)
         return metrics
 
 
@@ -214,14 +234,16 @@ def scores(
     outputs: Callable[[Tensor], Sequence[Tensor]],
     split: Split,
     device: torch.device,
+    replicas: Replicas | None = None,
 ) -> list[Metrics]:
     """Returns the metrics of several models on a split. `outputs` computes their outputs on a
     batch, one tensor per model; the batches are those of the first recipe."""
-    judged: list[list[Tensor]] = [[] for _ in recipes]
-    for inputs, targets in recipes[0].scoring_batches(split, device):
-        for recipe, found, each in zip(recipes, judged, outputs(inputs), strict=True):
-            found.append(recipe.judge(each, targets))
-    return [
-        recipe.metrics(torch.cat(found).cpu().double())
-        for recipe, found in zip(recipes, judged, strict=True)
-    ]
+
+    def judge(batch: Batch) -> list[Tensor]:
+        inputs, targets = batch
+        pairs = zip(recipes, outputs(inputs), strict=True)
+        return [recipe.judge(each, targets) for recipe, each in pairs]
+
+    batches = recipes[0].scoring_batches(split, device)
+    judged = (replicas or OneReplica()).judged(batches, judge)
+    return [recipe.metrics(rows) for recipe, rows in zip(recipes, judged, strict=True)]

@@ -37,7 +37,7 @@ class Supervised(Recipe):
         """
         recipes: Any = run.evaluators or [self] * len(models)
         members = [
-            Member(model, own, seed, run.device)
+            Member(model, own, seed, run.device, run.replicas)
             for model, own, seed in zip(models, recipes, run.seeds, strict=True)
         ]
         span = run.span or Span(0, self.epochs)
