@@ -183,7 +183,7 @@ def _warm_up(engine: PyEngine, service: TrainingService) -> None:
 
 inline = partial(Inline, device="cpu", threads=1, max_failures=None, fail_fast=False)
 local = partial(
-    Local, device="cpu", workers=2, workers_per_device=1, threads=1, retries=0,
+    Local, device="cpu", devices_per_trial=1, workers=2, workers_per_device=1, threads=1, retries=0,
     trial_timeout=None, stall_timeout=None, max_failures=None, fail_fast=False,
 )  # fmt: skip
 

@@ -155,6 +155,16 @@ def make_engine(settings: Settings) -> Engine:
     return engine
 
 
+def check_group(settings: Settings, engine: Engine) -> None:
+    """Raises ConfigError if trials are to be trained as one, and each on several devices."""
+    devices = settings.training.get("devices_per_trial", 1)
+    if engine.group > 1 and type(devices) is int and devices > 1:
+        raise ConfigError(
+            f"training.devices_per_trial is {devices}, but engine.group is {engine.group}: trials "
+            "that are trained as one share a device. Use engine.group=1, or engine=base."
+        )
+
+
 def make_space(settings: Settings, engine: Engine) -> Space:
     """Returns the space of the model, joined with the hyper-parameters of `search` and with the
     rungs of the fidelity, if any, and with the priors of the config. Raises ConfigError."""

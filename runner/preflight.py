@@ -141,6 +141,9 @@ def _part(settings: Settings, group: str, label: str = "", value: JsonValue = No
     with naming(group):
         part = build(node, settings.trust)
         part.check()
+        devices = settings.training.get("devices_per_trial", 1)
+        if group == "evaluator" and type(devices) is int and devices > 1:
+            part.check_devices(devices)
     return part
 
 

@@ -56,6 +56,7 @@ def _search(
     space = parts.make_space(settings, engine)
     settings = parts.with_first_samples(settings, space)
     strategy = parts.make_strategy(settings, space)
+    parts.check_group(settings, engine)
     rehearse(settings, engine)
     measured = parts.make_early_measures(settings, engine)
     prescreen = parts.make_prescreen(settings)

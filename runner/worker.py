@@ -2,11 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from contextvars import copy_context
-from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -16,13 +14,11 @@ from torch import Tensor, nn
 from runner.candidate_scores import CandidateScores
 from runner.checkpoints import TrainingState
 from runner.config.allowlist import nodes
-from runner.config.instantiate import build, put
+from runner.config.instantiate import build
 from runner.config.known_secrets import vault
 from runner.config.targets import locate
 from runner.constraints import parse_all
-from runner.data.data import Data, SearchData, Split
-from runner.data.held import HeldData
-from runner.data.shared_tensors import shared_in
+from runner.data.data import SearchData, Split
 from runner.engines.engine import Engine
 from runner.engines.inheritance import BaseModels
 from runner.errors import Interrupted, Refused, RunnerError, message, one_line
@@ -35,6 +31,7 @@ from runner.fusion.program.program import Programs
 from runner.measuring import Measures
 from runner.model_header import add_facts
 from runner.partial_training import PartialTraining, alike
+from runner.process_care import ProcessCare
 from runner.reported_metrics import plain_metrics
 from runner.space.sample import Sample
 from runner.trial import (
@@ -51,23 +48,12 @@ from runner.trial import (
 )
 from runner.trial_check import check_training
 from runner.weights import load_weights, save_weights
+from runner.worker_data import WorkerData, configured
 from runner.worker_device import clean, select
 
 Send = Callable[[Report], None]
+Heard = dict[int, list[Metrics]]  # the reports of each trial
 CPU = torch.device("cpu")
-
-
-@final
-@dataclass(frozen=True)
-class ProcessCare:
-    """What the process around a worker does for it, so that no trial notices another."""
-
-    keep: Callable[[], object] = lambda: None  # the state of the process is as it should be
-    restore: Callable[[], object] = lambda: None  # a trial may have changed it
-    renewed: Callable[[str], object] = lambda what: None  # a trial changed what it is named after
-    finish: Callable[[], bool] = lambda: True  # a job has ended; whether another may follow
-    late: Callable[[str], bool] = lambda what: True  # what a trial raised behind its end; likewise
-    loading: Callable[[bool], object] = lambda begins: None  # data is being loaded, or was
 
 
 @final
@@ -82,11 +68,8 @@ class Worker:
         vault.learn(setup.secrets)
         self._around = around or ProcessCare()
         self._imported: set[str] = set()  # the targets of earlier jobs
-        self._data: tuple[str, Data] | None = None
+        self._data = WorkerData(setup, self._around)
         self._table: tuple[Mapping[str, Any], Evaluator] | None = None  # one that looks results up
-        self._is_loaded = False  # whether the data is in memory
-        self._held: HeldData | None = None  # by the data, as the jobs found it
-        self._is_given = False  # whether a trial has been given the data
         self._bases = BaseModels()
         self._prospects = Prospects()
         self._measures = Measures(setup.measures, parse_all(setup.constraints), setup.trust)
@@ -105,7 +88,7 @@ class Worker:
     def load(self) -> None:
         """Loads the data before the first job arrives. The job will report any failure."""
         with suppress(Exception, SystemExit):
-            self._search_data({})
+            self._data.search({})
 
     def run(self, job: Job, send: Send, stopped: Collection[int]) -> bool:
         """Runs a job to its end, whatever happens in it; every trial gets its final report.
@@ -139,9 +122,24 @@ class Worker:
             ends = [Report(job.number, "failed", failure=failure)]
         for end in sorted(ends, key=lambda end: end.kind == "failed"):
             send(end)
-        return self._finish()
+        return self.finish()
 
-    def _finish(self) -> bool:
+    def follow(self, job: Job) -> None:
+        """Takes part in the training of a job that another worker leads: reports nothing, and
+        leaves no files. Raises whatever goes wrong; `finish` is to be called afterwards."""
+        copy_context().run(self._follow, job)
+
+    def _follow(self, job: Job) -> None:
+        self._import(job)
+        try:
+            models = self._build(job, None)
+            states = self._parts.starts(job, models, self._evaluator(job.samples[0]))
+            facts: Sequence[Metrics] = [{} for _ in models]
+            self._train_alike(job, models, facts, states, send=lambda report: None, stopped=())
+        finally:
+            self._restore()
+
+    def finish(self) -> bool:
         """Tidies up after a job whose trials have ended; returns whether another may follow. A
         thread or a signal of a trial may interrupt it."""
         try:
@@ -172,7 +170,7 @@ class Worker:
                 send(Report(number, "stopped"))
         job = job.only([i for i, number in enumerate(job.trials) if number not in stopped])
         parts = job.parts(2 if memory else len(job.trials)) if job.trials else []
-        return self._finish() and all(self._run(part, send, stopped) for part in parts)
+        return self.finish() and all(self._run(part, send, stopped) for part in parts)
 
     def _import(self, job: Job) -> None:
         """Imports what a job names and no earlier one did. What an import sets, such as a default
@@ -212,7 +210,7 @@ class Worker:
             return ends
         states = self._parts.starts(job, models, self._evaluator(job.samples[0]))
         for places in alike(states):
-            ends += self._train_alike(
+            heard, early, lost = self._train_alike(
                 job.only(places),
                 [models[i] for i in places],
                 [facts[i] for i in places],
@@ -220,6 +218,12 @@ class Worker:
                 send=send,
                 stopped=stopped,
             )
+            for i in places:
+                number, sample = job.trials[i], job.samples[i]
+                end = lost.get(number)
+                ends.append(
+                    end or self._end(number, sample, models[i], heard[number], number in early)
+                )
         return ends
 
     def _train_alike(
@@ -231,9 +235,10 @@ class Worker:
         *,
         send: Send,
         stopped: Collection[int],
-    ) -> list[Report]:
-        """Trains the models of a job, all from the same epoch on."""
-        heard: dict[int, list[Metrics]] = {number: [] for number in job.trials}
+    ) -> tuple[Heard, Collection[int], Mapping[int, Report]]:
+        """Trains the models of a job, all from the same epoch on. Returns what each trial has
+        reported, which trials were stopped early, and the final reports of those that failed."""
+        heard: Heard = {number: [] for number in job.trials}
         early: set[int] = set()
         lost: dict[int, Report] = {}
 
@@ -256,7 +261,7 @@ class Worker:
                 heard[number].append(metrics)
                 send(Report(number, "metrics", metrics))
         evaluators = [self._evaluator(sample) for sample in job.samples]
-        data = self._search_data(job.samples[0])
+        data = self._data.search(job.samples[0])
         try:
             programs = self._programs(job)
             span = self._parts.span(
@@ -267,7 +272,8 @@ class Worker:
                 running_trials(self.setup.folder, job),
             )  # fmt: skip
             self._hold(data)
-            evaluators[0].evaluate(models, data, run)
+            with self._around.training(job, run) as shared:
+                evaluators[0].evaluate(models, data, shared)
         except StopTraining:
             early.update(job.trials)
         except NotFinite as error:  # the other trials of the job have results
@@ -277,10 +283,7 @@ class Worker:
                 lost[number] = Report(number, "failed", failure=failure_of(own))
         finally:
             self._restore()
-        return [
-            lost.get(number) or self._end(number, sample, model, heard[number], number in early)
-            for number, sample, model in zip(job.trials, job.samples, models, strict=True)
-        ]
+        return heard, early, lost
 
     def _measured(
         self, job: Job, models: Sequence[nn.Module]
@@ -317,7 +320,7 @@ class Worker:
             return made
 
         def example() -> Tensor:
-            data = self._search_data(job.samples[0])
+            data = self._data.search(job.samples[0])
             return next(iter(data.train.batches(1, CPU)))[0]
 
         return self._measures.of(model, again, example, self.device, figures)
@@ -351,9 +354,7 @@ class Worker:
         for number, model in zip(job.trials, models, strict=True) if self.trains else ():
             load_weights(model, trial_folder(self.setup.folder, number) / WEIGHTS)
         evaluator = self._evaluator(job.samples[0])
-        data = self._load(job.samples[0])
-        with self._loading():
-            split = data.test()
+        split = self._data.test(job.samples[0])
         self._hold(split)
         try:
             scores = evaluator.score(models, split, self.device)
@@ -370,7 +371,7 @@ class Worker:
         [model] = self._build(job, self.setup.folder)  # tracebacks point into its source
         try:
             self._facts(job, model)
-            evaluator, data = self._evaluator(sample), self._search_data(sample)
+            evaluator, data = self._evaluator(sample), self._data.search(sample)
             seed_model(seed, 0)
             found = check_training(evaluator, model, data, self.device, seed)
         except BaseException as error:
@@ -403,8 +404,8 @@ class Worker:
         seed, sample = job.seeds[place], job.samples[place]
 
         def data() -> tuple[str, SearchData]:
-            found = self._search_data(sample)
-            return json.dumps(self._node("data", sample), sort_keys=True), found
+            found = self._data.search(sample)
+            return json.dumps(configured(self.setup, "data", sample), sort_keys=True), found
 
         model = self._model(seed, job.recipes[place], None)
         loss = self._evaluator(sample).training_loss()
@@ -419,7 +420,7 @@ class Worker:
 
     def _evaluator(self, sample: Sample) -> Evaluator:
         config = self._parts.config(sample, self._evaluator_class(sample))
-        node = self._node("evaluator", config)
+        node = configured(self.setup, "evaluator", config)
         if self._table is not None and self._table[0] == node:
             return self._table[1]
         made: Evaluator = build(node, self.setup.trust)
@@ -428,65 +429,16 @@ class Worker:
         return made
 
     def _evaluator_class(self, sample: Sample) -> type[Evaluator]:
-        target = self._node("evaluator", sample)["_target_"]
+        target = configured(self.setup, "evaluator", sample)["_target_"]
         found: type[Evaluator] = locate(target, self.setup.trust)
         return found
 
-    def _search_data(self, sample: Sample) -> SearchData:
-        """Returns the splits of a search. Loading them is no work of the trial that waits."""
-        data = self._load(sample)
-        if self._is_loaded:
-            return data.search()
-        with self._loading():
-            found = data.search()
-        self._is_loaded = True
-        return found
+    def _restore(self) -> None:
+        """Restores what a trial changed: the process, and the data."""
+        self._around.restore()
+        self._data.take_back()
 
     def _hold(self, part: SearchData | Split) -> None:
-        """Looks at the data before a trial is given a part of it. An earlier look is as good if
-        nothing was added to what it found. Looking up results changes no data."""
-        if not self.trains:
-            return
-        earlier = self._held
-        if earlier is None or earlier.has_grown or not earlier.holds(part, self._data):
-            self._held = HeldData(part, self._data, earlier=earlier)
-        self._is_given = True
-
-    def _restore(self) -> None:
-        """Restores what a trial changed: the process, and the data, which is loaded again for the
-        next job."""
-        self._around.restore()
-        if self._is_given and self._held is not None and not self._held.are_unchanged():
-            self._data = self._held = None
-            self._around.renewed("the data")
-        self._is_given = False
-
-    @contextmanager
-    def _loading(self) -> Iterator[None]:
-        self._around.loading(True)
-        key = self._data[0] if self._data is not None else ""
-        try:
-            with shared_in(self.setup.shared_data, key):
-                yield
-        finally:
-            self._around.loading(False)
-
-    def _load(self, sample: Sample) -> Data:
-        node = self._node("data", sample)
-        key = json.dumps(node, sort_keys=True)
-        if self._data is None or self._data[0] != key:
-            self._data = self._held = None  # frees the old data before loading the new
-            self._is_loaded = False
-            with self._loading():
-                self._data = (key, build(node, self.setup.trust))
-        return self._data[1]
-
-    def _node(self, group: str, sample: Sample) -> Mapping[str, Any]:
-        """Returns a config node with the values that the sample chose for it."""
-        node: Mapping[str, Any] = getattr(self.setup, group)
-        chosen = [label for label in self.setup.search if label.startswith(f"{group}.")]
-        config = {group: deepcopy(node) if chosen else node}
-        for label in chosen:
-            if label in sample:
-                put(config, label, sample[label])
-        return config[group]
+        """A trial is given a part of the data. Looking up results changes none."""
+        if self.trains:
+            self._data.give(part)

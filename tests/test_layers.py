@@ -33,8 +33,8 @@ LAYERS = [
      "screening", "trust"],
     ["preflight", "stopping", "training.process_state", "worker"],
     ["candidate_scores", "display.trial_details", "failures", "log_feed", "measuring",
-     "partial_training", "trial_check"],
-    ["log_process"],
+     "partial_training", "trial_check", "worker_data"],
+    ["log_process", "process_care"],
     ["config.composition_errors", "display.progress", "display.tables", "engines", "evaluators",
      "loggers", "stoppers", "store", "strategies", "training.service"],
     ["config.compose", "display.counts", "duplicates", "prescreen", "training.interpreter_state",
@@ -104,6 +104,7 @@ SHARED = {
         ),
         *("snapshot", "supervised", "plain_optimizer", "training_state", "running_trial"),
         *("call_by_name", "function_checkpoint"),
+        *("replicas", "data_parallel", "global_batch"),
     },
     "stoppers": {"stopper"},
     "strategies": {
@@ -117,7 +118,7 @@ SHARED = {
         *("function_parts", "tables", "watched", "worker_handle", "worker_pool"),
         *("worker_host", "host_actor", "trial_files", "shipping", "scratch"),
         *("batch_queue", "mailbox", "pilot", "pilot_worker", "pilot_jobs", "found_pilots"),
-        *("interruptions", "native_output", "ray_cluster"),
+        *("interruptions", "native_output", "ray_cluster", "peers", "pipes"),
     },
 }
 # Modules that import by names which they are given; of those in `runner`, type checkers are told.

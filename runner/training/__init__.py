@@ -1,5 +1,6 @@
 """Training services: run jobs in workers.
 
 `service.py` is the contract. Must import nothing of `runner` but `another_process`, `data.held`,
-`errors`, `trial`, `whole_files`, `worker`, `worker_device`.
+`errors`, `evaluators`, `failures`, `process_care`, `trial`, `whole_files`, `worker`,
+`worker_device`.
 """

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, final
 
 from runner.errors import ConfigError, RunnerError, as_yaml, require
-from runner.training.devices import check_count
+from runner.training.devices import allotted, check_count
 from runner.training.pilot import Pilot
 
 EXTRA = 'pip install "nas-runner[slurm]"'
@@ -267,14 +267,14 @@ def _imported() -> ModuleType:
     return module
 
 
-def device_of(device: str, gpus: int) -> str:
-    """Returns the device of a worker. Raises ConfigError for one that its job has not."""
+def devices_of(device: str, gpus: int, per_trial: int) -> list[str]:
+    """Returns the devices of a worker. Raises ConfigError for what its job has not."""
     if device not in ("auto", "cpu"):
         raise ConfigError(
             f"training.device is {as_yaml(device)}; on Slurm, it is auto or cpu, and auto is a GPU "
             "if each job asks for one: training.gpus=1."
         )
-    return "cuda:0" if device == "auto" and gpus else "cpu"
+    return allotted((device == "auto" and gpus) or None, per_trial, "training.gpus", "a job")
 
 
 def check_request(

@@ -2,8 +2,9 @@
 
 import os
 
-from runner.errors import ConfigError, as_yaml, require
+from runner.errors import ConfigError, as_yaml, few, require
 
+SHOWN = 8  # devices that a sentence lists
 PER_CORE = 8  # threads in all that a core can take turns with; more only wait, or run out of memory
 
 
@@ -48,6 +49,50 @@ def devices(device: str, workers: int | None, workers_per_device: int) -> list[s
         return ["cpu"] * (workers or cores)
     every = [name for _ in range(workers_per_device) for name in found]
     return every[: most if workers is None else workers]
+
+
+def device_groups(
+    device: str, workers: int | None, workers_per_device: int, per_trial: int
+) -> list[list[str]]:
+    """Returns the names of the devices of each worker, `per_trial` of them.
+
+    On a CPU, a device is a process on a core; on accelerators, each is one of its own. Raises
+    ConfigError for more than this machine has, as `devices` does.
+    """
+    check_count("devices_per_trial", per_trial)
+    if per_trial == 1:
+        return [[name] for name in devices(device, workers, workers_per_device)]
+    names, cores = _found(device), _cores()
+    devices(device, workers, workers_per_device)  # checks them
+    if names == ["cpu"]:
+        found, most = [["cpu"] * per_trial], PER_CORE * cores // per_trial
+        wanted = workers or max(1, cores // per_trial)
+        have = f"this machine has {cores} cores, for at most {PER_CORE} processes each"
+    else:
+        places = range(0, len(names) - per_trial + 1, per_trial)
+        found = [names[at : at + per_trial] for at in places]
+        most = len(found) * workers_per_device
+        wanted = workers or max(1, most)
+        have = f"training.device={device} is {few(names, SHOWN)} here, with workers_per_device="
+        have += str(workers_per_device)
+    if wanted > most:
+        of = f", of each of {wanted} workers" if wanted > 1 else ""
+        raise ConfigError(f"training.devices_per_trial is {per_trial}{of}, but {have}.")
+    return [found[i % len(found)] for i in range(wanted)]
+
+
+def allotted(gpus: float | None, per_trial: int, key: str, owner: str) -> list[str]:
+    """Returns the devices of a worker elsewhere, as `per_trial` of those that a `key` asks for;
+    None or 0 GPUs: they are processes on a CPU. Raises ConfigError if there are fewer."""
+    check_count("devices_per_trial", per_trial)
+    if not gpus:
+        return ["cpu"] * per_trial
+    if per_trial > 1 and gpus < per_trial:
+        raise ConfigError(
+            f"training.devices_per_trial is {per_trial}, but {key} asks for {gpus:g} GPUs for "
+            f"{owner}; {key}={per_trial} has enough."
+        )
+    return [f"cuda:{i}" for i in range(per_trial)]
 
 
 def _found(device: str) -> list[str]:

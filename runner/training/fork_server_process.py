@@ -10,8 +10,7 @@ import socket
 import sys
 from typing import Any, Final, final
 
-from runner.training.leftovers import adopt_orphans, children, end_all
-from runner.training.process import die_with_parent
+from runner.training.leftovers import adopt_orphans, children, die_with_parent, end_all
 from runner.training.process import main as work
 
 LONGEST = 1 << 20  # bytes of a message

@@ -31,7 +31,7 @@ class HostActor:
         needed: Sequence[str],
         seal: Seal,
         path: Sequence[str],
-        device: str,
+        devices: Sequence[str],
         threads: int,
         weights: bytes | None,
     ) -> tuple[str, bool]:
@@ -44,7 +44,7 @@ class HostActor:
         for name in needed:
             if importlib.util.find_spec(name) is None:
                 raise ModuleNotFoundError(f"No module named '{name}'")
-        self._host = WorkerHost(setup, seal, device, threads, weights)
+        self._host = WorkerHost(setup, seal, devices, threads, weights)
         return platform.node(), self._host.sees_folder
 
     async def say(self, message: Mapping[str, Any], files: Files) -> None:

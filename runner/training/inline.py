@@ -12,12 +12,13 @@ from typing import final
 import torch
 
 from runner.errors import Interrupted
+from runner.process_care import ProcessCare
 from runner.training.devices import check_threads, devices
 from runner.training.leftovers import adopt_orphans, is_same_file
 from runner.training.process_state import ProcessState
 from runner.training.service import Limits, Traces, TrainingService, listed
 from runner.trial import Job, Report, Setup
-from runner.worker import ProcessCare, Worker
+from runner.worker import Worker
 from runner.worker_device import start
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import final
 
 LIBC = ctypes.CDLL(None)  # what is loaded in this process
-PR_SET_CHILD_SUBREAPER = 36  # Linux: man 2 prctl
+PR_SET_PDEATHSIG = 1  # Linux: https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html
+PR_SET_CHILD_SUBREAPER = 36  # man 2 prctl
 ROUNDS = 10  # of killing: a process may start another while it is killed
 PATIENCE = 0.5  # seconds in which threads that are about to end may do so
 FILES = 256  # open files that a trial may leave, since libraries open some when they are first used
@@ -85,6 +86,14 @@ def adopt_orphans(adopt: bool) -> None:
     escapes."""
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, int(adopt))
+
+
+def die_with_parent(parent: int) -> None:
+    """Makes Linux kill this process with its parent, even during a system call."""
+    if sys.platform == "linux":
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
 
 
 def children(parent: int | str = "self") -> list[int]:

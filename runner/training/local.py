@@ -1,10 +1,11 @@
 """Training in warm worker processes on this machine."""
 
 import selectors
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
-from runner.training.devices import check_threads, devices
+from runner.training.devices import check_threads, device_groups
 from runner.training.fork_server import ForkServer, ahead, modules_of
 from runner.training.scratch import Scratch
 from runner.training.service import Limits
@@ -22,6 +23,7 @@ class Local(WorkerPool[WorkerProcess]):
         setup: Setup,
         *,
         device: str,
+        devices_per_trial: int,
         workers: int | None,
         workers_per_device: int,
         threads: int,
@@ -35,16 +37,17 @@ class Local(WorkerPool[WorkerProcess]):
         super().__init__(setup, limits)
         check_threads(threads)
         self._threads = threads
-        self._devices = devices(device, workers, workers_per_device)
-        check_threads(threads, len(self._devices))
-        self._scratch = Scratch() if len(self._devices) > 1 else None
+        self._devices = device_groups(device, workers, workers_per_device, devices_per_trial)
+        processes = len(self._devices) * devices_per_trial
+        check_threads(threads, processes)
+        self._scratch = Scratch() if processes > 1 else None
         if self._scratch is not None:
             self.setup = replace(setup, shared_data=self._scratch.folder)
         self._selector = selectors.DefaultSelector()
         self._server: ForkServer | None = None
         self._own: list[ForkServer] = []  # to be closed
-        for name in self._devices:
-            self._spawn(name)
+        for names in self._devices:
+            self._spawn(names)
 
     @property
     def slots(self) -> int:
@@ -72,10 +75,10 @@ class Local(WorkerPool[WorkerProcess]):
         self._selector.unregister(worker.reports)
         close_all([worker])
         self._workers.remove(worker)
-        self._spawn(worker.device)
+        self._spawn(worker.devices)
 
-    def _spawn(self, device: str) -> None:
-        worker = WorkerProcess(self.setup, device, self._threads, self._fork_server())
+    def _spawn(self, devices: Sequence[str]) -> None:
+        worker = WorkerProcess(self.setup, devices, self._threads, self._fork_server())
         self._workers.append(worker)
         self._selector.register(worker.reports, selectors.EVENT_READ)
 

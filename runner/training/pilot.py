@@ -225,7 +225,7 @@ class Pilot:
             if importlib.util.find_spec(name) is None:
                 raise ModuleNotFoundError(f"No module named '{name}' on {platform.node()}")
         seal = Seal(**found["seal"])
-        self._host = WorkerHost(found["setup"], seal, found["device"], found["threads"], None)
+        self._host = WorkerHost(found["setup"], seal, found["devices"], found["threads"], None)
         self._hears, self._busy = True, False
 
     def _do_end(self, _: object) -> None:

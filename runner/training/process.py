@@ -1,30 +1,27 @@
 """The worker process of `local`: reads jobs and writes reports, as JSON lines."""
 
 import ctypes
-import fcntl
-import json
 import os
 import platform
-import queue
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from runner.training.leftovers import adopt_orphans
+from runner.training.leftovers import adopt_orphans, die_with_parent
+from runner.training.peers import Following, Peers, meet
+from runner.training.pipes import Inbox, Outbox, copied
 
 if TYPE_CHECKING:
+    from runner.process_care import ProcessCare
     from runner.training.service import Traces
-    from runner.worker import ProcessCare
+    from runner.worker import Worker
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # Linux: man 3 mallopt
-HIGH = 200  # file descriptors from here on are out of the way of trials
-PR_SET_PDEATHSIG = 1  # Linux: https://man7.org/linux/man-pages/man2/pr_set_pdeathsig.2const.html
 
 
 def main(reports: int) -> None:
@@ -33,8 +30,13 @@ def main(reports: int) -> None:
 
     `reports` is the file descriptor for reports. The process is a new one, or was forked.
     """
+    _ending(_serve, reports)
+
+
+def _ending(serve: Callable[..., object], *given: object) -> NoReturn:
+    """Calls what serves until the process ends."""
     try:
-        _serve(reports)
+        serve(*given)
     except BaseException:  # before the first job; the driver hears of it as of any crash
         with suppress(Exception):
             traceback.print_exc()
@@ -48,22 +50,30 @@ def _serve(reports: int) -> None:
     adopt_orphans(True)
     outbox, inbox = Outbox(reports), Inbox()
     outbox.send({"pid": os.getpid()})
-    hello = inbox.jobs.get()
+    hello = dict(inbox.first())
     _settle(hello)
 
-    import torch
+    peers = None
+    if len(hello["devices"]) > 1:
+        shared = Path(hello["setup"]["shared_data"])
+        hello |= {"meeting": str(shared / f"replicas-{uuid.uuid4().hex}")}
+        peers = Peers(len(hello["devices"]) - 1, shared)
+
+        def follow(rank: int, reports: int) -> None:
+            inbox.close()
+            _ending(_follow, hello, rank, reports)
+
+        peers.fork(follow)  # before there are threads
+        peers.listen(outbox)
+    inbox.listen()
 
     from runner.errors import one_line
     from runner.training.service import Traces
-    from runner.trial import ENDS, OUTPUT, Job, Report, Setup, trial_folder
-    from runner.worker import Worker
+    from runner.trial import ENDS, OUTPUT, Job, Report, trial_folder
 
-    torch.set_num_threads(hello["threads"])
-    setup = Setup.from_json(hello["setup"])
     traces: list[Traces] = []
     care = _care(outbox, inbox, traces)
-    worker = Worker(setup, torch.device(hello["device"]), care)
-    worker.prepare()
+    worker = _prepared(hello, 0, care if peers is None else _with_peers(care, peers, traces))
     outbox.send("ready")
     with _output_to(Path(os.devnull)):
         worker.load()
@@ -77,7 +87,7 @@ def _serve(reports: int) -> None:
 
     def run_next() -> bool:
         job = Job(**inbox.jobs.get())
-        with _output_to(trial_folder(setup.folder, job.number) / OUTPUT):
+        with _output_to(trial_folder(worker.setup.folder, job.number) / OUTPUT):
             is_fit = worker.run(job, report, inbox.stopped)
         outbox.send({"left": asdict(sum(traces, Traces()))})
         traces.clear()
@@ -92,11 +102,65 @@ def _serve(reports: int) -> None:
     os._exit(0)
 
 
-def _care(outbox: "Outbox", inbox: "Inbox", traces: "list[Traces]") -> "ProcessCare":
+def _follow(hello: Mapping[str, Any], rank: int, reports: int) -> None:
+    """Takes part in the jobs of a worker, on a device of its own."""
+    adopt_orphans(True)
+    outbox, inbox = Outbox(reports), Inbox()
+    inbox.listen()
+
+    from runner.training.service import Traces
+
+    following = Following(outbox, rank, len(hello["devices"]))
+    traces: list[Traces] = []
+    care = replace(_care(outbox, inbox, traces), training=following.training)
+    worker = _prepared(hello, rank, care)
+    _close_output()  # the worker itself has the same to say
+    worker.load()
+    care.keep()
+    while True:
+        job = following.begin(inbox.jobs.get())
+        try:
+            worker.follow(job)
+        except BaseException as error:  # whatever a trial raises, it costs that trial only
+            following.fail(error)
+        worker.finish()
+        outbox.send({"left": asdict(sum(traces, Traces()))})
+        traces.clear()
+
+
+def _prepared(hello: Mapping[str, Any], rank: int, care: "ProcessCare") -> "Worker":
+    """Returns the worker of this process, with all that it needs imported. If there are several
+    processes, they have met, and trained something."""
+    import torch
+
+    from runner.trial import Setup
+    from runner.worker import Worker
+
+    torch.set_num_threads(hello["threads"])
+    devices = hello["devices"]
+    worker = Worker(Setup.from_json(hello["setup"]), torch.device(devices[rank]), care)
+    worker.prepare()
+    if len(devices) > 1:
+        with _output_to(Path(os.devnull)):
+            meet(Path(hello["meeting"]), rank, len(devices), worker.device)
+    return worker
+
+
+def _with_peers(care: "ProcessCare", peers: Peers, traces: "list[Traces]") -> "ProcessCare":
+    """Returns what this process does between trials, if peers take part in them."""
+
+    def finish() -> bool:
+        traces.append(peers.finish())
+        return care.finish()
+
+    return replace(care, finish=finish, training=peers.training)
+
+
+def _care(outbox: Outbox, inbox: Inbox, traces: "list[Traces]") -> "ProcessCare":
     """Returns what this process does between trials; adds what they left to `traces`."""
+    from runner.process_care import ProcessCare
     from runner.training.process_state import ProcessState
     from runner.training.service import Traces
-    from runner.worker import ProcessCare
 
     with _output_to(Path(os.devnull)):
         state = ProcessState()
@@ -138,87 +202,6 @@ def _close_output() -> None:
             os.dup2(nothing.fileno(), fd)
 
 
-class Outbox:
-    """Messages to the driver. A process forked by a trial, and a trial that closed the pipe and
-    opened another file in its place, send none."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = _copy(fd)
-        os.close(fd)
-        self._file = _identity(self._fd)
-        self._process = os.getpid()
-        self._lock = threading.Lock()  # a trial may report from a thread
-        os.register_at_fork(after_in_child=lambda: os.close(self._fd))
-
-    def is_open(self) -> bool:
-        return _identity(self._fd) == self._file
-
-    def send(self, message: object) -> None:
-        if os.getpid() != self._process or not self.is_open():
-            os._exit(1)
-        rest = json.dumps(message).encode() + b"\n"
-        with self._lock:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
-
-
-class Inbox:
-    """Messages of the driver, received by a thread while the main thread trains.
-
-    It reads its own file descriptor, unbuffered: a process forked by a trial closes its standard
-    input, and would otherwise wait forever for the lock of a stream that this thread reads.
-    """
-
-    def __init__(self) -> None:
-        self.jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()  # the first message, then jobs
-        self.stopped: set[int] = set()
-        self._input = _copy(0)
-        self._file = _identity(self._input)
-        with Path(os.devnull).open("rb") as nothing:
-            os.dup2(nothing.fileno(), 0)
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def is_open(self) -> bool:
-        return _identity(self._input) == self._file
-
-    def _listen(self) -> None:
-        rest = b""
-        with suppress(Exception):  # a trial closed the pipe
-            while chunk := os.read(self._input, 1 << 16):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for message in map(json.loads, lines):
-                    if "stop" in message:
-                        self.stopped.add(message["stop"])
-                    else:
-                        self.jobs.put(message)
-        os._exit(0)  # the driver has ended
-
-
-def _copy(fd: int) -> int:
-    """Returns a copy of a file descriptor, out of the way of those that a trial opens."""
-    try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH)
-    except OSError:  # a low limit on open files
-        return os.dup(fd)
-
-
-def _identity(fd: int) -> tuple[int, int] | None:
-    """Returns what tells a file from others; None if it is closed."""
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def die_with_parent(parent: int) -> None:
-    """Makes Linux kill this process with its parent, even during a system call."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(0)
-
-
 def keep_memory() -> None:
     """Makes the C library keep freed memory for the next step. Otherwise large tensors are mapped
     and unmapped in each step, and page faults dominate: 371 instead of 164 ms for four fused
@@ -237,7 +220,7 @@ def _output_to(log: Path) -> Iterator[None]:
         log.touch()
     except OSError:  # a full disk, which the trial will report
         log = Path(os.devnull)
-    saved = [_copy(fd) for fd in range(3)]
+    saved = [copied(fd) for fd in range(3)]
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

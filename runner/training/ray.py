@@ -12,7 +12,7 @@ from typing import Any, final
 
 from runner.another_process import search_path
 from runner.errors import ConfigError, RunFailed, as_yaml, one_line, require
-from runner.training.devices import check_count
+from runner.training.devices import allotted, check_count
 from runner.training.host_actor import HostActor
 from runner.training.ray_cluster import connect
 from runner.training.service import Limits
@@ -30,7 +30,6 @@ CLOSING = 2.0  # seconds in which hosts end their workers
 ROOM = 20.0  # seconds in which an actor that there is room for begins
 WORD = 30.0  # seconds between two words on waiting
 LOST = 60.0  # seconds to wait for room when the last worker was lost
-ONE_CORE = {"CPU": 1}
 EXTRA = 'pip install "nas-runner[ray]"'
 log = logging.getLogger(__name__)
 
@@ -134,6 +133,7 @@ class Ray(WorkerPool[RayWorker]):
         address: str | None,
         resources: Mapping[str, float] | None,
         device: str,
+        devices_per_trial: int,
         workers: int | None,
         threads: int,
         ship: Sequence[str],
@@ -148,8 +148,9 @@ class Ray(WorkerPool[RayWorker]):
         """Connects to the cluster, and waits for the first worker. Raises ConfigError."""
         limits = Limits(retries, trial_timeout, stall_timeout, max_failures, fail_fast)
         super().__init__(setup, limits)
-        self._resources = _checked(resources)
-        self._device = _device(device, self._resources)
+        check_count("devices_per_trial", devices_per_trial)
+        self._resources = _checked(resources, devices_per_trial)
+        self._devices = _devices(device, self._resources, devices_per_trial)
         check_count("threads", threads)
         if workers is not None:
             check_count("workers", workers)
@@ -254,7 +255,7 @@ class Ray(WorkerPool[RayWorker]):
         for _ in range(room):
             actor = self._actors.remote()
             begins = actor.begin.remote(
-                self.setup.to_json(), self._needed, self._seal, search_path(), self._device,
+                self.setup.to_json(), self._needed, self._seal, search_path(), self._devices,
                 self._threads, self._weights,
             )  # fmt: skip
             self._coming[begins] = actor, now
@@ -343,10 +344,11 @@ def _cannot_begin(error: Exception, missing: re.Match[str] | None) -> str:
     )
 
 
-def _checked(resources: Mapping[str, float] | None) -> dict[str, float]:
-    """Returns what a worker needs. Raises ConfigError for what cannot be asked for."""
+def _checked(resources: Mapping[str, float] | None, cores: int) -> dict[str, float]:
+    """Returns what a worker needs, so many `cores` unless told otherwise. Raises ConfigError for
+    what cannot be asked for."""
     found = {}
-    resources = ONE_CORE if resources is None else resources
+    resources = {"CPU": cores} if resources is None else resources
     for name, share in resources.items():
         is_number = isinstance(share, int | float) and not isinstance(share, bool)
         fits = is_number and 0 <= share < math.inf and (share <= 1 or share == int(share))
@@ -359,14 +361,15 @@ def _checked(resources: Mapping[str, float] | None) -> dict[str, float]:
     return found
 
 
-def _device(device: str, resources: Mapping[str, float]) -> str:
-    """Returns the device of a worker. Raises ConfigError unless its resources have it."""
+def _devices(device: str, resources: Mapping[str, float], per_trial: int) -> list[str]:
+    """Returns the devices of a worker. Raises ConfigError unless its resources have them."""
     if device not in ("auto", "cpu"):
         raise ConfigError(
             f"training.device is {as_yaml(device)}; on Ray, it is auto or cpu, and auto is a GPU "
             "if each worker asks for one: training.resources.GPU=1."
         )
-    return "cuda:0" if device == "auto" and resources.get("GPU") else "cpu"
+    gpus = resources.get("GPU") if device == "auto" else None
+    return allotted(gpus, per_trial, "training.resources.GPU", "a worker")
 
 
 def _times(share: Mapping[str, float], whole: Mapping[str, float]) -> int:

@@ -20,7 +20,7 @@ from runner.training.batch_queue import (
     Request,
     SlurmQueue,
     check_request,
-    device_of,
+    devices_of,
 )
 from runner.training.found_pilots import FoundPilots
 from runner.training.interruptions import Interruptions
@@ -61,6 +61,7 @@ class Slurm(WorkerPool[PilotWorker]):
         shell: Sequence[str],
         extra: Mapping[str, Any],
         device: str,
+        devices_per_trial: int,
         threads: int,
         idle_minutes: float,
         retries: int,
@@ -89,7 +90,7 @@ class Slurm(WorkerPool[PilotWorker]):
         self._seal = Seal.of(self._root)
         self._found: FoundPilots | None = None
         try:
-            is_same = self._write_begin(device_of(device, gpus), threads)
+            is_same = self._write_begin(devices_of(device, gpus, devices_per_trial), threads)
             self._found = FoundPilots(self._root, queue, is_same=is_same)
             self._jobs.posts += self._found.posts
             self._beat(_now())
@@ -101,7 +102,7 @@ class Slurm(WorkerPool[PilotWorker]):
             self.close()
             raise
 
-    def _write_begin(self, device: str, threads: int) -> bool:
+    def _write_begin(self, devices: Sequence[str], threads: int) -> bool:
         """Writes what workers need to begin. Returns whether an earlier driver wrote the same."""
         setup = self.setup
         if setup.initial_weights is not None:
@@ -109,7 +110,7 @@ class Slurm(WorkerPool[PilotWorker]):
             shutil.copyfile(setup.initial_weights, copy)
             setup = replace(setup, initial_weights=str(copy))
         path = self._root / BEGIN
-        found = {"setup": setup.to_json(), "device": device, "threads": threads}
+        found = {"setup": setup.to_json(), "devices": devices, "threads": threads}
         text = json.dumps(found, sort_keys=True)
         before = {}
         with contextlib.suppress(OSError, ValueError):

@@ -5,7 +5,7 @@ trial does to it, the host can tell of it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, final
 
@@ -38,11 +38,16 @@ class WorkerHost:
     """
 
     def __init__(
-        self, setup: Mapping[str, Any], seal: Seal, device: str, threads: int, weights: bytes | None
+        self,
+        setup: Mapping[str, Any],
+        seal: Seal,
+        devices: Sequence[str],
+        threads: int,
+        weights: bytes | None,
     ) -> None:
-        """`weights` is the content of the file that models start from, if there is one and the
-        folder of the run may not be visible here."""
-        self._device, self._threads = device, threads
+        """Each trial uses all `devices`. `weights` is the content of the file that models start
+        from, if there is one and the folder of the run may not be visible here."""
+        self._devices, self._threads = devices, threads
         self._setup = Setup.from_json(setup)
         self.sees_folder = seal.is_visible()
         self._own = Scratch()
@@ -63,7 +68,7 @@ class WorkerHost:
         self._worker = self._started()
 
     def _started(self) -> WorkerProcess:
-        return WorkerProcess(self._setup, self._device, self._threads, self._server)
+        return WorkerProcess(self._setup, self._devices, self._threads, self._server)
 
     @property
     def reports(self) -> int:

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 from typing import Any, final
@@ -51,9 +51,13 @@ class Started:
 class WorkerProcess(WorkerHandle):
     """A worker process of this machine."""
 
-    def __init__(self, setup: Setup, device: str, threads: int, server: ForkServer | None) -> None:
-        """Lets a server fork the process; without one, starts it."""
-        super().__init__(device)
+    def __init__(
+        self, setup: Setup, devices: Sequence[str], threads: int, server: ForkServer | None
+    ) -> None:
+        """Lets a server fork the process; without one, starts it. Each trial uses all `devices`; if
+        there are several, `setup` must name a folder for shared data."""
+        super().__init__(devices[0])
+        self.devices = devices
         self.mark = f"{MARK}={uuid.uuid4().hex}"
         self._checked = 0.0
         self._buffer = b""
@@ -68,7 +72,7 @@ class WorkerProcess(WorkerHandle):
             self.process = server.fork(read_end, write_end)
         os.close(read_end)
         os.close(write_end)
-        self.say({"setup": setup.to_json(), "device": device, "threads": threads,
+        self.say({"setup": setup.to_json(), "devices": [*devices], "threads": threads,
                   "path": search_path(), "environment": variables,
                   "folder": str(Path.cwd())})  # fmt: skip
 

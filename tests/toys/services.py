@@ -18,8 +18,8 @@ from runner.training.trial_files import Seal
 from runner.trial import Setup
 
 LIMITS = {"max_failures": None, "fail_fast": False}
-WORKERS = {**LIMITS, "workers": 1, "threads": 1, "retries": 1, "trial_timeout": None,
-           "stall_timeout": None}  # fmt: skip
+WORKERS = {**LIMITS, "devices_per_trial": 1, "workers": 1, "threads": 1, "retries": 1,
+           "trial_timeout": None, "stall_timeout": None}  # fmt: skip
 USUAL = {
     "inline": (Inline, {**LIMITS, "device": "cpu", "threads": 1}),
     "local": (Local, {**WORKERS, "device": "cpu", "workers_per_device": 1}),

@@ -115,8 +115,8 @@ def make(folder, **limits):
         folder=folder,
     )  # fmt: skip
     return Local(
-        setup, device="cpu", workers=2, workers_per_device=1, threads=1, retries=1,
-        trial_timeout=None, stall_timeout=None, max_failures=None, fail_fast=False,
+        setup, device="cpu", devices_per_trial=1, workers=2, workers_per_device=1, threads=1,
+        retries=1, trial_timeout=None, stall_timeout=None, max_failures=None, fail_fast=False,
     )  # fmt: skip
 
 
