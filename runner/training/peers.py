@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import torch
 
     from runner.evaluators.evaluator import TrainingRun
+    from runner.evaluators.replicas import ReplicaFailed
     from runner.training.service import Traces
-    from runner.trial import Failure, Job
+    from runner.trial import Job
 
 CHECK = 1.0  # seconds between two looks at the peers
 PATIENCE = 5.0  # seconds in which a failure of one process ends the training in another
@@ -80,13 +81,13 @@ class Peers:
     """The peers of a worker. A thread hears what they say, and ends this process as a peer has
     ended: no wait for a dead process is endless."""
 
-    def __init__(self, count: int, folder: Path) -> None:
-        """Processes meet by files in a `folder`."""
+    def __init__(self, count: int, run: Path, shared: Path) -> None:
+        """`run` is the folder of the run. The processes meet by files in another one."""
         self._count = count
-        self._folder = folder
+        self._run, self._shared = run, shared
         self._peers: list[Peer] = []
         self._job: Job | None = None  # in which peers take part
-        self._failed: tuple[float, Failure] | None = None  # since when a peer has, in training
+        self._failed: tuple[float, Message] | None = None  # when a peer did, in training, and how
         self._waits = False  # for data that a peer loads
         self._busy: list[Peer] = []  # those that have not tidied up after the job
 
@@ -148,7 +149,7 @@ class Peers:
                 self._tell_loading(outbox)
                 continue
             if "failed" in message and self._job is not None and not message["is_consequence"]:
-                self._failed = time.monotonic(), _failure(message)
+                self._failed = time.monotonic(), message
             peer.heard.put(message)
 
     def _tell_loading(self, outbox: Outbox) -> None:
@@ -158,13 +159,16 @@ class Peers:
             self._waits = loading
             outbox.send({"loading": loading})
 
-    def _end(self, failure: "Failure", outbox: Outbox) -> NoReturn:
+    def _end(self, message: Message, outbox: Outbox) -> NoReturn:
         """Ends a training that goes on without a peer that has failed, and this process with it."""
+        from runner.failures import leave_traceback
         from runner.training.service import Traces
-        from runner.trial import Report
+        from runner.trial import Report, trial_folder
 
         assert self._job is not None
-        outbox.send(asdict(Report(self._job.number, "failed", failure=failure)))
+        number, error = self._job.number, _error(message)
+        leave_traceback(trial_folder(self._run, number), error)
+        outbox.send(asdict(Report(number, "failed", failure=error.failure)))
         outbox.send({"left": asdict(Traces(remaining=(UNREST,)))})
         os._exit(1)
 
@@ -176,7 +180,7 @@ class Peers:
         wrong went wrong in a peer."""
         from runner.evaluators.data_parallel import is_disconnection, replica_group
 
-        meeting = self._folder / f"replicas-{uuid.uuid4().hex}"
+        meeting = self._shared / f"replicas-{uuid.uuid4().hex}"
         self._job, self._failed, self._busy = job, None, [*self._peers]
         try:
             for peer in self._peers:
@@ -185,15 +189,16 @@ class Peers:
             for peer in self._peers:
                 message = peer.heard.get()
                 if "failed" in message:
-                    _raise(message)
+                    raise _error(message)
             try:
                 with replica_group(meeting, 0, self._count + 1, run.device) as group:
                     yield group.taking_part(run)
             except Exception as error:
                 cause = self._cause() if is_disconnection(error) else None
-                if cause is not None:
-                    _raise(cause)
-                raise
+                if cause is None:
+                    raise
+                raised = _error(cause)
+                raise raised from raised.__cause__
         finally:
             self._job = self._failed = None
             meeting.unlink(missing_ok=True)
@@ -290,16 +295,14 @@ def _parsed(line: bytes) -> Message:
     return message if isinstance(message, dict) else {}
 
 
-def _failure(message: Message) -> "Failure":
+def _error(message: Message) -> "ReplicaFailed":
+    """Returns the failure of a peer as an exception, whose cause shows the traceback there."""
+    from runner.evaluators.replicas import ReplicaFailed
     from runner.trial import Failure
 
-    return Failure(**message["failed"])
-
-
-def _raise(message: Message) -> NoReturn:
-    from runner.evaluators.replicas import ReplicaFailed
-
-    raise ReplicaFailed(_failure(message)) from RemoteTraceback(message["traceback"])
+    error = ReplicaFailed(Failure(**message["failed"]))
+    error.__cause__ = RemoteTraceback(message["traceback"])
+    return error
 
 
 def _left(peer: Peer, end: float) -> "Traces":

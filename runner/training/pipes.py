@@ -24,7 +24,11 @@ class Outbox:
         self._file = _identity(self._fd)
         self._process = os.getpid()
         self._lock = threading.Lock()  # a trial may report from a thread
-        os.register_at_fork(after_in_child=lambda: os.close(self._fd))
+        os.register_at_fork(after_in_child=self._leave)
+
+    def _leave(self) -> None:
+        with suppress(OSError):
+            os.close(self._fd)
 
     def is_open(self) -> bool:
         return _identity(self._fd) == self._file

@@ -55,9 +55,9 @@ def _serve(reports: int) -> None:
 
     peers = None
     if len(hello["devices"]) > 1:
-        shared = Path(hello["setup"]["shared_data"])
+        folder, shared = (Path(hello["setup"][name]) for name in ("folder", "shared_data"))
         hello |= {"meeting": str(shared / f"replicas-{uuid.uuid4().hex}")}
-        peers = Peers(len(hello["devices"]) - 1, shared)
+        peers = Peers(len(hello["devices"]) - 1, folder, shared)
 
         def follow(rank: int, reports: int) -> None:
             inbox.close()
