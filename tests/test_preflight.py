@@ -25,6 +25,7 @@ SCHEDULE = "trust=[examples] evaluator.schedule._target_=examples."
 SAMPLER = "strategy.sampler._target_=optuna.samplers."
 
 
+SEVERAL = f"{MLP}training.devices_per_trial=3"
 FIDELITY = "fidelity={key:evaluator.epochs,min:1,max:27,eta:3}"
 ASHA = f"{MLP}strategy=asha {FIDELITY}"
 
@@ -58,6 +59,15 @@ WRONG = [
     (f"{SCHEDULE}shrinking evaluator.schedule._partial_=true", "is -4.0 at step 5 of 10"),
     (f"{SCHEDULE}one_argument evaluator.schedule._partial_=true", "evaluator.schedule cannot be"),
     (f"{SCHEDULE}nothing", "evaluator.schedule cannot be used"),
+    # Several devices
+    (f"{SEVERAL} evaluator.compile=true", "evaluator.compile=true compiles the batch"),
+    (f"{SEVERAL} evaluator.batch_size=2", "evaluator.batch_size is 2, which leaves devices"),
+    (f"{SEVERAL} search={{evaluator.batch_size:[8,2]}}", "search.evaluator.batch_size[1]: train"),
+    (f"{SEVERAL} evaluator=function evaluator.fn._target_=toy.no_training "
+     "trust=[toy]",
+     "training.devices_per_trial is 3, but Function trains a model on one device; evaluator=class"),
+    (f"{SEVERAL} engine=cgo engine.group=2", "but engine.group is 2: trials that are trained as"),
+    (f"{SEVERAL} training=inline", "There is no key 'training.devices_per_trial' in the config"),
     # The fidelity
     ("strategy=asha", "strategy=asha promotes trials from rung to rung, and needs fidelity={key: "),
     ("strategy=hyperband", "strategy=hyperband promotes trials from rung to rung, and needs"),
