@@ -87,7 +87,7 @@ class Peers:
         self._run, self._shared = run, shared
         self._peers: list[Peer] = []
         self._job: Job | None = None  # in which peers take part
-        self._failed: tuple[float, Message] | None = None  # when a peer did, in training, and how
+        self._failed: tuple[float, Job, Message] | None = None  # when a peer did, in which, and how
         self._waits = False  # for data that a peer loads
         self._busy: list[Peer] = []  # those that have not tidied up after the job
 
@@ -132,12 +132,14 @@ class Peers:
         while True:
             for fd, _ in waiting.poll(1000 * CHECK):
                 self._hear(peers[fd], outbox)
-            if time.monotonic() > looked + CHECK:
-                looked = time.monotonic()
+            if (now := time.monotonic()) > looked + CHECK:
+                looked = now
                 for peer in self._peers:
                     _look(peer)
-            if self._failed is not None and time.monotonic() > self._failed[0] + PATIENCE:
-                self._end(self._failed[1], outbox)
+            if (failed := self._failed) is not None and looked > failed[0] + PATIENCE:
+                self._failed = None
+                if self._job is failed[1]:
+                    self._end(*failed[1:], outbox)
 
     def _hear(self, peer: Peer, outbox: Outbox) -> None:
         lines = peer.lines()
@@ -148,8 +150,9 @@ class Peers:
                 peer.is_loading = message["loading"]
                 self._tell_loading(outbox)
                 continue
-            if "failed" in message and self._job is not None and not message["is_consequence"]:
-                self._failed = time.monotonic(), message
+            job = self._job  # which the main thread may leave now
+            if "failed" in message and job is not None and not message["is_consequence"]:
+                self._failed = time.monotonic(), job, message
             peer.heard.put(message)
 
     def _tell_loading(self, outbox: Outbox) -> None:
@@ -159,16 +162,15 @@ class Peers:
             self._waits = loading
             outbox.send({"loading": loading})
 
-    def _end(self, message: Message, outbox: Outbox) -> NoReturn:
+    def _end(self, job: "Job", message: Message, outbox: Outbox) -> NoReturn:
         """Ends a training that goes on without a peer that has failed, and this process with it."""
         from runner.failures import leave_traceback
         from runner.training.service import Traces
         from runner.trial import Report, trial_folder
 
-        assert self._job is not None
-        number, error = self._job.number, _error(message)
-        leave_traceback(trial_folder(self._run, number), error)
-        outbox.send(asdict(Report(number, "failed", failure=error.failure)))
+        error = _error(message)
+        leave_traceback(trial_folder(self._run, job.number), error)
+        outbox.send(asdict(Report(job.number, "failed", failure=error.failure)))
         outbox.send({"left": asdict(Traces(remaining=(UNREST,)))})
         os._exit(1)
 
