@@ -54,6 +54,7 @@ def replica_group(
     try:
         yield group
     finally:
+        group.release()
         dist.destroy_process_group()
 
 
@@ -97,6 +98,7 @@ class ReplicaGroup(Replicas):
         # Apart from the gradients, whose order of arrival may depend on the data.
         statistics: Any = dist.new_group()
         self._mode = GlobalBatch(statistics)
+        self._wrapped: list[DistributedDataParallel] = []
 
     # The part of the first process, and of the others, in a training
 
@@ -146,9 +148,18 @@ class ReplicaGroup(Replicas):
         if not any(parameter.requires_grad for parameter in model.parameters()):
             return model
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of newer versions
-            return DistributedDataParallel(
+            wrapped = DistributedDataParallel(
                 model, init_sync=False, broadcast_buffers=False, find_unused_parameters=True
             )
+        self._wrapped.append(wrapped)
+        return wrapped
+
+    def release(self) -> None:
+        """Takes the group from all models that know it. A reducer that is its last owner would end
+        its threads while it holds the interpreter's lock, for which they may be waiting."""
+        for wrapped in self._wrapped:
+            wrapped.reducer = wrapped.logger = None  # type: ignore[assignment]
+        self._wrapped.clear()
 
     def loss(self, loss_of: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
         inputs, targets = batch

@@ -150,6 +150,23 @@ def test_only_the_first_device_leaves_files(two, tmp_path):
     assert {*two.service.setup.shared_data.iterdir()} == before
 
 
+@pytest.mark.exhaustive
+def test_many_trainings_end_one_after_another(two):
+    """Also those that end at once after their processes have talked to each other: torch's threads
+    then need the interpreter's lock, as does who waits for them."""
+    limits = two.service.limits
+    two.service.limits = replace(limits, trial_timeout=60.0)
+
+    def stop(report):
+        if report.kind == "metrics":
+            two.service.stop(report.trial)
+
+    kinds = [two.run(job_of(50, epochs=500, net={"kind": "slow"}), stop)[-1].kind
+             for _ in range(40)]  # fmt: skip
+    two.service.limits = limits
+    assert {*kinds} == {"stopped"}
+
+
 def test_closing_in_the_middle_of_a_trial_leaves_no_process(tmp_path):
     before = {*descendants(os.getpid())}
     devices = Devices(setup_for(tmp_path), 2)
