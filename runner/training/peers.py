@@ -277,12 +277,8 @@ class Following:
 def meet(meeting: Path, rank: int, size: int, device: "torch.device") -> None:
     """Meets the other processes for the first time: what is imported for that, and what torch says
     once, comes before the first trial."""
-    import torch
-
     from runner.evaluators.data_parallel import replica_group, warm_up
 
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
     with replica_group(meeting, rank, size, device) as group:
         warm_up(group, device)
     meeting.unlink(missing_ok=True)
