@@ -9,6 +9,9 @@ ADDED: Mapping[str, Any] = {"initial_weights": None, "report": 30, "logger": {}}
 ADDED_TO: Mapping[str, Mapping[str, Any]] = {
     "runner.evaluators.classification.Classification": {"checkpoint": None},
     "runner.evaluators.regression.Regression": {"checkpoint": None},
+    "runner.training.local.Local": {"devices_per_trial": 1},
+    "runner.training.ray.Ray": {"devices_per_trial": 1},
+    "runner.training.slurm.Slurm": {"devices_per_trial": 1},
 }
 
 
