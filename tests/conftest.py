@@ -17,8 +17,9 @@ import runner.search
 from runner import export, rehearsal
 from runner.bare_interpreter import BareInterpreter
 from runner.display import progress
-from runner.training import inline, watched
+from runner.training import inline
 from runner.training.service import Traces
+from runner.training.state import watched
 
 TOYS = Path(__file__).parent / "toys"
 sys.path.insert(0, str(TOYS))

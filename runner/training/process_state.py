@@ -8,13 +8,13 @@ from typing import Any, final
 from torch import nn
 
 from runner.data.held import HeldData
-from runner.training.interpreter_state import interpreter_settings
 from runner.training.leftovers import Leftovers
-from runner.training.patches import Namespaces
-from runner.training.process_setting import UNREADABLE
 from runner.training.service import Traces
-from runner.training.torch_state import torch_settings
-from runner.training.watched import ModuleOwner, owner_of
+from runner.training.state.interpreter_state import interpreter_settings
+from runner.training.state.patches import Namespaces
+from runner.training.state.process_setting import UNREADABLE
+from runner.training.state.torch_state import torch_settings
+from runner.training.state.watched import ModuleOwner, owner_of
 
 # What the import of a library in a trial also changes, which is nothing to tell a user about.
 BY_IMPORTS = {"tempfile.tempdir", "warnings filters", "the environment", "signal handlers"}

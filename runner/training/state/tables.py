@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from types import FunctionType, SimpleNamespace
 from typing import Any, final
 
-from runner.training.watched import MISSING, ModuleOwner, is_a, owner_of
+from runner.training.state.watched import MISSING, ModuleOwner, is_a, owner_of
 
 MOST = 1000  # entries of a user's table; longer ones are data
 FEW = 100  # entries of a library's table; longer ones are facts that nobody changes, or records

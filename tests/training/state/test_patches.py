@@ -4,7 +4,7 @@ import users_module
 from torch import nn
 
 from runner.nn.recording.construction_record import recording
-from runner.training.patches import Namespaces
+from runner.training.state.patches import Namespaces
 
 
 class Counted(nn.Module):

@@ -7,9 +7,9 @@ from itertools import chain
 from types import MappingProxyType, ModuleType
 from typing import Any, final
 
-from runner.training.function_parts import FunctionParts, functions
-from runner.training.tables import SharedTable, tables
-from runner.training.watched import (
+from runner.training.state.function_parts import FunctionParts, functions
+from runner.training.state.tables import SharedTable, tables
+from runner.training.state.watched import (
     CODE,
     MISSING,
     ModuleOwner,

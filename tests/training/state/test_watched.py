@@ -12,8 +12,8 @@ import pytest
 import torch
 import users_module
 
-from runner.training import watched as module
-from runner.training.watched import MISSING, ModuleOwner, owner_of, watched, with_classes
+from runner.training.state import watched as module
+from runner.training.state.watched import MISSING, ModuleOwner, owner_of, watched, with_classes
 
 USED = ("builtins", "torch", "torch.nn.functional", "torch.optim.sgd", "torch.linalg", "torch.amp",
         "torch.utils.data._utils.collate", "torch.autograd.function", "numpy", "numpy.random",

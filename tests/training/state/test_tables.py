@@ -2,8 +2,8 @@
 
 import pytest
 
-from runner.training.tables import FEW, MOST, tables
-from runner.training.watched import ModuleOwner
+from runner.training.state.tables import FEW, MOST, tables
+from runner.training.state.watched import ModuleOwner
 
 USER, LIBRARY = ModuleOwner.USER, ModuleOwner.LIBRARY
 PUT_BACK = {

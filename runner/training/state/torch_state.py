@@ -11,7 +11,7 @@ from torch.nn.modules import module as nn_module
 from torch.optim import optimizer as optim_module
 from torch.utils import _device as default_device
 
-from runner.training.process_setting import ProcessSetting
+from runner.training.state.process_setting import ProcessSetting
 
 # Pairs of a getter and a setter in torch's C code that are no setting of later trials.
 NOT_SETTINGS = ("thread_name", "tracing_state", "graph_exec_group", "qengine", "tensor_metadata",
