@@ -92,9 +92,9 @@ def slurm(setup: Setup) -> TrainingService:
     """Two workers in jobs that are processes of this machine, which are all there."""
     service = Slurm(
         setup, cluster="local", partition=None, account=None, time=60, workers=2,
-        trials_per_job=None, gpus=0, cpus=1, memory=None, shell=[], extra={}, device="cpu",
-        threads=1, idle_minutes=1, retries=0, trial_timeout=None, stall_timeout=None,
-        max_failures=None, fail_fast=False,
+        trials_per_job=None, gpus=0, cpus=1, memory=None, shell=[], extra=None, device="cpu",
+        devices_per_trial=1, threads=1, idle_minutes=1, retries=0, trial_timeout=None,
+        stall_timeout=None, max_failures=None, fail_fast=False,
     )  # fmt: skip
     while len(service._workers) < 2:
         service.poll(lambda report: None, 0.1)

@@ -2,9 +2,7 @@
 
 import json
 import logging
-import os
 import secrets
-import socket
 import sqlite3
 import time
 import zlib
@@ -38,6 +36,7 @@ from runner.events import (
     parse_event,
 )
 from runner.goals import Goals
+from runner.held_lock import InUse, acquire, who
 from runner.resume import resume_override
 from runner.run_folder import check_links
 from runner.signature import KeyUnusable, doubt, sign
@@ -468,29 +467,13 @@ def writer(folder: Path) -> str:
         with FileLock(folder / LOCK, timeout=0):
             return ""
     except Timeout:
-        return _who(folder / HOLDER) or " (by another process)"
+        return who(folder / HOLDER) or " (by another process)"
     except OSError:  # not ours to lock
         return ""
 
 
 def _lock(folder: Path) -> FileLock:
-    holder = folder / HOLDER
-    lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(f"The folder {folder} is in use by another run{_who(holder)}.") from None
-    try:
-        holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-    except BaseException:
-        lock.release()
-        raise
-    return lock
-
-
-def _who(holder: Path) -> str:
-    try:
-        info = json.loads(holder.read_text())
-        return f" (process {info['pid']} on {info['host']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return acquire(folder / LOCK, folder / HOLDER)
+    except InUse as other:
+        raise ConfigError(f"The folder {folder} is in use by another run{other}.") from None

@@ -72,8 +72,8 @@ LAYERS = [
      "space.space", "training.devices"],
     ["config", "display", "probing", "space.structure", "training.state"],
     ["config.allowlist", "space.sample"],
-    ["constraints", "database", "events", "nested", "resume", "run_folder", "signature",
-     "space.choice", "stops"],
+    ["constraints", "database", "events", "held_lock", "nested", "resume", "run_folder",
+     "signature", "space.choice", "stops"],
     ["another_process", "bare_process", "errors", "python_operators", "quiet_optuna",
      "record_views", "space", "unregistered", "whole_files", "worker_device"],
 ]  # fmt: skip

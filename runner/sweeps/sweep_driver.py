@@ -1,19 +1,16 @@
 """The driver of a sweep: the one process that decides which members run."""
 
-import json
-import os
 import random
-import socket
 from collections.abc import Sequence
-from pathlib import Path
 from typing import final
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from runner.config.secrets import key_of
 from runner.database import has_events
-from runner.display.format import clean, cut
+from runner.display.format import cut
 from runner.errors import ConfigError, RunFailed, shown
+from runner.held_lock import InUse, acquire
 from runner.resume import folder_override
 from runner.run_folder import check_links
 from runner.store import writer
@@ -114,17 +111,13 @@ class SweepDriver:
         return any(one.state != "failed" or one.code != ConfigError.exit_code for one in members)
 
     def _locked(self) -> FileLock:
-        holder = self.folder.place / HOLDER
-        lock = FileLock(self.folder.place / LOCK)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            return acquire(self.folder.place / LOCK, self.folder.place / HOLDER)
+        except InUse as other:
             raise ConfigError(
-                f"The sweep in {self.folder.path} is still being run{_who(holder)}; wait for it, "
-                "or stop that process."
+                f"The sweep in {self.folder.path} is still being run{other}; wait for it, or stop "
+                "that process."
             ) from None
-        holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-        return lock
 
     def _check_alone(self) -> None:
         """Raises ConfigError if a process still runs a member, as a launcher's may when the driver
@@ -140,11 +133,3 @@ class SweepDriver:
     def _label(self, overrides: Sequence[str]) -> str:
         own = [text.lstrip("+") for text in overrides if key_of(text) in self._swept]
         return cut(", ".join(own), LABEL)
-
-
-def _who(holder: Path) -> str:
-    try:
-        info = json.loads(holder.read_text())
-        return f" (process {int(info['pid'])} on {clean(str(info['host']))})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return " by another process"

@@ -14,7 +14,7 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, final
@@ -54,7 +54,7 @@ class Request:
     cpus: int = 1
     memory: float | None = None  # GB
     setup: Sequence[str] = ()  # lines of shell
-    extra: Mapping[str, Any] = field(default_factory=dict)  # options of sbatch
+    extra: Mapping[str, Any] | None = None  # options of sbatch
 
     @property
     def notice(self) -> float:
@@ -210,7 +210,7 @@ def _options(request: Request) -> dict[str, Any]:
         "job_name": "runner", "time": request.minutes, "signal_delay_s": int(request.notice),
         "cpus_per_task": request.cpus, "wckey": None, "srun_args": srun,
         "setup": [f"export PYTHONPATH={shlex.quote(_with_package())}", *request.setup],
-        "additional_parameters": {"requeue": True, **request.extra},
+        "additional_parameters": {"requeue": True, **(request.extra or {})},
     }  # fmt: skip
     if request.gpus:
         options["gpus_per_node"] = request.gpus
@@ -295,7 +295,7 @@ def check_request(
         value = getattr(request, name)
         fits = value is None or bool(WORDED.fullmatch(str(value)))
         require(fits, f"training.{name}", value, "a name")
-    for key, value in request.extra.items():
+    for key, value in (request.extra or {}).items():
         fits = bool(OPTION.fullmatch(str(key))) and str(key) not in OURS
         rule = "an option of sbatch as qos or mail-type, which runner does not set itself"
         require(fits, "training.extra", {key: value}, rule)

@@ -8,13 +8,15 @@ changes of a file, and how much of its time is left by its own clock.
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import platform
 import select
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -28,13 +30,15 @@ from runner.training.worker_host import WorkerHost
 BEGIN = "begin.json"  # in the folder of all pilots: what a worker needs to begin
 DRIVER = "driver"  # in the same folder; its content changes as long as there is a driver
 FOLDER = "slurm"  # that folder, in the one of the run
-LOCK = "lock"  # in the same folder; a driver holds it
+LOCK, HOLDER = "lock", "holder.json"  # in the same folder; a driver holds the lock
 PILOTS = "pilots"  # a folder in it, with a folder for each pilot
 TIME, PREEMPTED = "its time was over", "preempted"  # why it was interrupted
 BEAT = 5.0  # seconds between two signs of life
 QUICK, SLOW = 0.01, 0.5  # seconds between two looks at the messages of the driver
 EARLY = 70.0  # seconds that Slurm may be early with a signal
+FAREWELL = 8.0  # seconds in which pilots that were told to end have ended
 SETTLE = 0.3  # seconds in which a signal that ended the worker also reaches the pilot
+log = logging.getLogger(__name__)
 HANDLED = (signal.SIGTERM, signal.SIGUSR2)  # Slurm's, before a job is ended; submitit's choice
 
 
@@ -68,16 +72,39 @@ def dismiss(post: Path) -> None:
 
 
 def dismiss_all(folder: Path) -> None:
-    """Tells all pilots that a killed driver of a run has left to end, so that no trial runs twice
-    when the run goes on without them. Those of a driver that is alive go on."""
+    """Tells all pilots that a killed driver of a run has left to end, and waits for them a while,
+    so that no trial runs twice when the run goes on without them. Those of a driver that is alive
+    go on."""
     root = folder / FOLDER
     if not (root / PILOTS).is_dir():
         return
     with contextlib.suppress(Timeout, OSError), FileLock(root / LOCK, timeout=0):
-        for post in (root / PILOTS).glob("*"):
-            if post.is_dir() and not post.is_symlink():
-                dismiss(post)
+        posts = [p for p in (root / PILOTS).glob("*") if p.is_dir() and not p.is_symlink()]
+        for post in posts:
+            dismiss(post)
         (root / BEGIN).unlink(missing_ok=True)  # it may have secrets
+        _wait_for([post for post in posts if next_life(post)])
+        (root / DRIVER).unlink(missing_ok=True)
+        for post in posts:  # one that has not begun finds the word that it is to end when it does
+            if _has_ended(post):
+                shutil.rmtree(post, ignore_errors=True)
+
+
+def _wait_for(posts: Sequence[Path]) -> None:
+    """Waits a while until pilots that have begun have ended."""
+    deadline = time.monotonic() + FAREWELL
+    while left := [post for post in posts if not _has_ended(post)]:
+        if time.monotonic() > deadline:
+            log.warning("%d jobs of an earlier session do not answer; if they are still running, "
+                        "cancel them.", len(left))  # fmt: skip
+            return
+        time.sleep(SLOW / 5)
+
+
+def _has_ended(post: Path) -> bool:
+    """Returns whether a pilot has said of its last life that it is over."""
+    last = Incoming(outbox(post, next_life(post) - 1))
+    return any("ended" in message for message in last.receive())
 
 
 @final

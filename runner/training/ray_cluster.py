@@ -21,6 +21,7 @@ def connect(ray: ModuleType, address: str | None, ship: Sequence[str], dashboard
     try:
         with warnings.catch_warnings(action="ignore"):
             if address is None:
+                folders_of(ship)  # that are here anyway
                 ray.init(address="local", include_dashboard=dashboard, **options)
             else:
                 _check_port(address)

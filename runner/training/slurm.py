@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from runner.another_process import search_path
 from runner.errors import ConfigError, as_yaml
+from runner.held_lock import InUse, acquire
 from runner.training.batch_queue import (
     LocalQueue,
     NotSubmitted,
@@ -24,7 +25,7 @@ from runner.training.batch_queue import (
 )
 from runner.training.found_pilots import FoundPilots
 from runner.training.interruptions import Interruptions
-from runner.training.pilot import BEGIN, DRIVER, FOLDER, LOCK, PILOTS
+from runner.training.pilot import BEGIN, DRIVER, FOLDER, HOLDER, LOCK, PILOTS
 from runner.training.pilot_jobs import LOGS, PilotJobs
 from runner.training.pilot_worker import PilotWorker
 from runner.training.service import Limits
@@ -59,7 +60,7 @@ class Slurm(WorkerPool[PilotWorker]):
         cpus: int,
         memory: float | None,
         shell: Sequence[str],
-        extra: Mapping[str, Any],
+        extra: Mapping[str, Any] | None,
         device: str,
         devices_per_trial: int,
         threads: int,
@@ -133,7 +134,7 @@ class Slurm(WorkerPool[PilotWorker]):
         if not self._lock.is_locked:  # it was closed before
             return
         shutil.rmtree(self._root / PILOTS, ignore_errors=True)
-        for name in (BEGIN, DRIVER, WEIGHTS):
+        for name in (BEGIN, DRIVER, HOLDER, WEIGHTS):
             (self._root / name).unlink(missing_ok=True)
         self._lock.release()
 
@@ -243,11 +244,10 @@ def _now() -> float:
 
 def _locked(root: Path) -> FileLock:
     """Returns the lock of a folder of jobs. Raises ConfigError if another driver has it."""
-    lock = FileLock(root / LOCK)
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
+        return acquire(root / LOCK, root / HOLDER)
+    except InUse as other:
         raise ConfigError(
-            f"The jobs in {root} are those of another driver of this run, which has not ended."
-        ) from error
-    return lock
+            f"The jobs in {root} are those of another driver of this run{other}, which has not "
+            "ended."
+        ) from None

@@ -28,7 +28,7 @@ USUAL = {
                   "dashboard": False}),
     "slurm": (Slurm, {**WORKERS, "cluster": "local", "partition": None, "account": None,
                       "time": 60, "trials_per_job": None, "gpus": 0, "cpus": 1, "memory": None,
-                      "shell": [], "extra": {}, "device": "auto", "idle_minutes": 1}),
+                      "shell": [], "extra": None, "device": "auto", "idle_minutes": 1}),
 }  # fmt: skip
 # Of each kind of service, also where the workers do not see the folder of the run.
 APART = " apart"

@@ -8,6 +8,7 @@ import signal
 import stat
 import time
 from collections import Counter
+from socket import gethostname
 
 import pytest
 from processes import alive
@@ -18,8 +19,10 @@ from slurm_runs import OWN, killed_driver, messages, pids, started, until, write
 import runner
 from runner.engines.py import PyEngine
 from runner.errors import ConfigError, RunFailed
+from runner.training import pilot as pilot_module
 from runner.training import pilot_jobs, slurm
-from runner.training.pilot import FOLDER, PILOTS, dismiss, dismiss_all
+from runner.training.inline import Inline
+from runner.training.pilot import FOLDER, PILOTS, dismiss, dismiss_all, inbox, outbox
 from runner.trial import ENDS, Setup, Trial
 
 ON = ["training=slurm", "training.cluster=local", "training.workers=1"]
@@ -61,13 +64,17 @@ def test_a_driver_that_wants_something_else_starts_its_trials_anew(slow, here):
     assert [trial.step for trial in run.trials] == [4, 4] and not alive(pilot)
 
 
-def test_a_driver_of_another_service_ends_the_jobs_that_it_finds(slow, here):
-    log, folder = slow(0.4), here / "run"
+def test_a_driver_of_another_service_ends_the_jobs_that_it_finds(slow, here, monkeypatch):
+    log, folder, submit = slow(0.4), here / "run", Inline.submit
     killed_driver(folder, [*OWN, *ON, "budget.trials=2"], lambda: started(log)[0])
     [pilot] = pids(folder)
+    gone = []
+    monkeypatch.setattr(Inline, "submit", lambda self, job: (
+        gone.append(not [*(folder / FOLDER / PILOTS).glob("*")]), submit(self, job)
+    ))  # fmt: skip
     run = runner.run([f"resume={folder}", "training=inline", "training.device=cpu"], folder)
+    assert all(gone), "no trial begins before the jobs that had it have ended"
     until(lambda: not alive(pilot))
-    assert messages(folder)[-1] == {"ended": "dismissed"}
     assert [trial.step for trial in run.trials] == [4, 4]
 
 
@@ -317,7 +324,8 @@ def test_what_cannot_be_asked_for_is_refused(changes, text, tmp_path):
 def test_a_second_driver_is_refused_and_ends_no_job_of_the_first(tmp_path):
     setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, NOTHING, (), ("toy",), tmp_path)
     service, reports = make_service("slurm", setup, {}), []
-    with pytest.raises(ConfigError, match="those of another driver of this run") as error:
+    who = rf"those of another driver of this run \(process {os.getpid()} on {gethostname()}\)"
+    with pytest.raises(ConfigError, match=who) as error:
         make_service("slurm", setup, {})
     assert "\n" not in str(error.value)
     dismiss_all(tmp_path)
@@ -382,3 +390,19 @@ def test_what_workers_need_to_begin_is_for_this_user_alone(tmp_path):
     service.close()
     left = [path for path in (tmp_path / FOLDER).rglob("*") if path.is_file()]
     assert not [path for path in left if b"CANARY" in path.read_bytes()]
+
+
+def test_jobs_that_do_not_answer_are_told_of_and_not_waited_for_for_ever(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(pilot_module, "FAREWELL", 0.2)
+    posts = [tmp_path / FOLDER / PILOTS / name for name in ("silent", "over", "waiting")]
+    for post in posts:
+        post.mkdir(parents=True)
+    outbox(posts[0], 0).write_text('{"began": "node1", "left": 5}\n')
+    outbox(posts[1], 0).write_text('{"ended": "dismissed"}\n')
+    dismiss_all(tmp_path)
+    [line] = caplog.messages
+    assert line.startswith("1 jobs of an earlier session do not answer")
+    assert [post.exists() for post in posts] == [True, False, True]
+    assert '{"end": true}' in inbox(posts[2], 0).read_text(), "for when it begins"
