@@ -19,6 +19,7 @@ from torch import Tensor
 from runner.data.data import Batch
 from runner.evaluators.fused_group import Fusion
 from runner.evaluators.member import Member
+from runner.evaluators.replicas import OneReplica
 from runner.fusion.packing.random_streams import Streams
 
 COMPARED = ("tiny MLP, 16 rates", "small CNN", "cell, same", "chain of kernels", "cell, mutants",
@@ -88,7 +89,7 @@ def _members(
 ) -> list[Member]:
     made = candidates.members(models, torch.device("cpu"))
     return [
-        Member(one.model, replace(recipe, precision=form.precision), one.seed, device)
+        Member(one.model, replace(recipe, precision=form.precision), one.seed, device, OneReplica())
         for one, recipe in zip(made, candidates.pieces(), strict=True)
     ]
 

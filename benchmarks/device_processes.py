@@ -14,6 +14,7 @@ from cgo_sweep import Step, singly, timed
 
 from runner.data.data import Batch
 from runner.evaluators.member import Member
+from runner.evaluators.replicas import OneReplica
 
 Models = tuple[Step, list[Batch]]
 
@@ -111,7 +112,9 @@ def _models(asked: tuple[str, int, int, int], device: torch.device) -> Models | 
     candidates = Candidates(case)
     candidates.plan()
     members = candidates.members(candidates.models(), torch.device("cpu"))[place::number]
-    step = singly([Member(one.model, one.recipe, one.seed, device) for one in members])
+    step = singly(
+        [Member(one.model, one.recipe, one.seed, device, OneReplica()) for one in members]
+    )
     batches = candidates.batches(device, 8)
     timed(step, batches[:2], device)
     return step, batches

@@ -286,8 +286,9 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
 
 
 def leave_no_trace(folder: Path, subdir: str | None = ".hydra", log: str = "runner") -> None:
-    """Removes the files written for a run that did not begin, and folders that become empty.
-    `subdir` is where Hydra wrote the config, and `log` the name of the log."""
+    """Removes the files written for a run that did not begin, and its folder if that becomes empty;
+    those above it that are new are the business of `HydraFolder`. `subdir` is where Hydra wrote the
+    config, and `log` the name of the log."""
     if not delete_unbegun(folder):
         return
     for handler in [*logging.root.handlers]:  # a late log message must not recreate the file
@@ -298,6 +299,6 @@ def leave_no_trace(folder: Path, subdir: str | None = ".hydra", log: str = "runn
     inner = folder / (subdir or ".hydra")
     for name in TRACES:
         (inner / name).unlink(missing_ok=True)
-    for place in (inner, folder, folder.parent, folder.parent.parent):
+    for place in (inner, folder):
         with contextlib.suppress(OSError):  # missing, or not empty
             place.rmdir()

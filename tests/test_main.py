@@ -169,6 +169,16 @@ def test_bad_input_ends_in_one_clear_line_and_leaves_nothing(arguments, text, he
     assert_one_clear_line(done, 2, text, here)
 
 
+@pytest.mark.parametrize("folder", ["r", "mine/r", "new/a/b"])
+def test_a_run_that_is_refused_removes_no_folder_of_the_user(folder, tmp_path, monkeypatch):
+    home = tmp_path / "x" / "y"
+    (home / "mine").mkdir(parents=True)
+    monkeypatch.chdir(home)
+    done = inside("space=mlp", "seed=-1", f"hydra.run.dir={folder}", monkeypatch=monkeypatch)
+    assert done.code == 2, done.err
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "x", home, home / "mine"]
+
+
 def test_a_space_that_raises_ends_in_one_clear_line_with_its_place(here, monkeypatch):
     done = inside("trust=[toy]", "space._target_=toy.Broken", monkeypatch=monkeypatch)
     assert_one_clear_line(done, 2, "toy.Broken raised ValueError: cannot be built at all (", here)

@@ -160,7 +160,8 @@ def news_line(trial: Trial, tally: Tally, folder: Path, *, whole: bool) -> str:
         if trial.refused:
             return _bounded(f"{number} was {why}", tally.refused)
         name, took = trial_text(trial, tally.goals), took_text(trial, " after ")
-        return f"{name} failed{took}: {why}{_trace(trial, folder)}"
+        place = _trace(trial, folder)
+        return f"{name} failed{took}: {why.removesuffix('.') if place else why}{place}"
     if trial.stopped:
         return _stopped_line(trial, tally)
     if not trial.running and not trial.scores:

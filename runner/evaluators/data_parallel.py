@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -22,14 +22,16 @@ from torch._C._distributed_c10d import FileStore
 from torch.nn.parallel import DistributedDataParallel
 
 from runner.data.data import Batch
-from runner.evaluators.evaluator import StopTraining, TrainingRun
+from runner.evaluators.evaluator import NotFinite, StopTraining, TrainingRun
 from runner.evaluators.global_batch import WAY_OUT, GlobalBatch
+from runner.evaluators.model_tensors import named_tensors
 from runner.evaluators.replicas import Forward, Replicas
 from runner.space.sample import generator
 from runner.trial import Metrics
 
 FOREVER: Final = timedelta(days=365)  # who waits for whom is watched elsewhere
 INTERFACE = "GLOO_SOCKET_IFNAME"  # the variable that names the network of gloo's sockets
+OBSERVERS = ("ObserverBase", "FakeQuantizeBase")  # of torch.ao.quantization
 COMPILED = ("ScriptModule", "OptimizedModule")  # whose layers cannot be seen from Python
 
 
@@ -51,11 +53,19 @@ def replica_group(
         except BaseException:
             dist.destroy_process_group()
             raise
+    is_over_everywhere = False
     try:
         yield group
+        is_over_everywhere = True
+    except (NotFinite, StopTraining):
+        is_over_everywhere = True
+        raise
     finally:
         group.release()
-        dist.destroy_process_group()
+        if device.type == "cuda" and not is_over_everywhere:  # NCCL would wait for the others
+            dist.distributed_c10d._abort_process_group()
+        else:
+            dist.destroy_process_group()
 
 
 @contextmanager
@@ -97,7 +107,11 @@ class ReplicaGroup(Replicas):
         self._device = device
         # Apart from the gradients, whose order of arrival may depend on the data.
         statistics: Any = dist.new_group()
-        self._mode = GlobalBatch(statistics)
+        self._words: Any = statistics
+        if device.type != "cpu":  # messages between processors, for which no device must wait
+            self._words = dist.new_group(backend="gloo")
+        self._mode = GlobalBatch(statistics, self._words)
+        self._model: nn.Module = nn.Identity()
         self._wrapped: list[DistributedDataParallel] = []
 
     # The part of the first process, and of the others, in a training
@@ -144,7 +158,8 @@ class ReplicaGroup(Replicas):
 
     def forward(self, model: nn.Module) -> Forward:
         _check(model)
-        self._copy_first([*model.parameters(), *model.buffers()])
+        self._model = model
+        self._copy_first(dict(named_tensors(model)))
         if not any(parameter.requires_grad for parameter in model.parameters()):
             return model
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of newer versions
@@ -168,8 +183,10 @@ class ReplicaGroup(Replicas):
         begin, end = (size * (self._rank + i) // self._size for i in (0, 1))
         if not is_shared:
             begin, end = 0, size
+        self._mode.begin(self._model)
         with self._mode if is_shared else nullcontext():
             loss = loss_of((inputs[begin:end], targets[begin:end]))
+        self._mode.end()
         share = (end - begin) / (size if is_shared else size * self._size)
         weighted_sum: Any = _WeightedSum.apply
         whole: Tensor = weighted_sum(loss, share, self._size)
@@ -178,7 +195,9 @@ class ReplicaGroup(Replicas):
     # Scoring
 
     def agree(self, model: nn.Module) -> None:
-        self._copy_first([*model.buffers()])
+        parameters = {*model.parameters()}
+        found = {name: tensor for name, tensor in named_tensors(model) if tensor not in parameters}
+        self._copy_first(found)
 
     def judged(
         self, batches: Iterable[Batch], judge: Callable[[Batch], Sequence[Tensor]]
@@ -209,12 +228,20 @@ class ReplicaGroup(Replicas):
         return whole.cpu()
 
     @torch.no_grad()
-    def _copy_first(self, tensors: Sequence[Tensor]) -> None:
-        """Gives some tensors the values of the first process, all of a type at once."""
-        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
-            alike = [tensor for tensor in tensors if tensor.dtype == dtype]
-            flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+    def _copy_first(self, named: Mapping[str, Tensor]) -> None:
+        """Gives some tensors the values of the first process, all of a kind at once. Those that are
+        not of one kind everywhere, such as outputs that a module keeps, stay as they are."""
+        kinds = {name: (tensor.dtype, tensor.device.type, tensor.shape, tensor.layout)
+                 for name, tensor in named.items()}  # fmt: skip
+        every: list[Any] = [None] * self._size
+        dist.all_gather_object(every, kinds, group=self._words)
+        tensors = [tensor for name, tensor in named.items()
+                   if all(other.get(name) == kinds[name] for other in every)]  # fmt: skip
+        for kind in dict.fromkeys((tensor.dtype, tensor.device) for tensor in tensors):
+            alike = [tensor for tensor in tensors if (tensor.dtype, tensor.device) == kind]
+            flat = torch.cat([tensor.reshape(-1) for tensor in alike]).to(self._device)
             dist.broadcast(flat.view(torch.uint8), src=0)
+            flat = flat.to(kind[1])
             begin = 0
             for tensor in alike:
                 now = flat[begin : begin + tensor.numel()].view(tensor.shape)
@@ -241,10 +268,16 @@ class _WeightedSum(torch.autograd.Function):
 
 
 def _check(model: nn.Module) -> None:
-    """Raises RuntimeError for a model with layers whose calls cannot be seen."""
+    """Raises RuntimeError for a model with layers whose calls cannot be seen, or that observe a
+    part of each batch."""
     for name, module in model.named_modules():
+        if any(base.__name__ in OBSERVERS for base in type(module).__mro__):
+            raise RuntimeError(
+                f"The module {name or 'itself'} ({type(module).__name__}) observes a part of each "
+                f"batch on several devices; {WAY_OUT}"
+            )
         if any(base.__name__ in COMPILED for base in type(module).__mro__):
             raise RuntimeError(
                 f"The module {name or 'itself'} ({type(module).__name__}) is compiled, so that "
-                f"batch normalization in it would see a part of each batch; {WAY_OUT}."
+                f"batch normalization in it would see a part of each batch; {WAY_OUT}"
             )

@@ -5,17 +5,15 @@ from typing import Any, Final, final
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 HALF = (torch.float16, torch.bfloat16)
-# Functions whose running statistics, or whose effects on weights, would be those of a part. What
-# `batch_norm` and `instance_norm` themselves call is not seen.
-REFUSED = ("native_batch_norm", "_native_batch_norm_legit", "_batch_norm_with_update",
-           "_batch_norm_impl_index", "cudnn_batch_norm", "miopen_batch_norm",
-           "batch_norm_update_stats", "embedding_renorm_",
-           "fused_moving_avg_obs_fake_quant")  # fmt: skip
+# Functions, beside those for batch normalization, whose running statistics, or whose effects on
+# weights, would be those of a part. What `batch_norm` and `instance_norm` call is not seen.
+REFUSED = ("embedding_renorm_", "fused_moving_avg_obs_fake_quant")
+END, CALL = 1, 2  # of a forward pass, of a layer in it
 WAY_OUT = "train it with training.devices_per_trial=1"
 
 
@@ -24,10 +22,37 @@ class GlobalBatch(TorchFunctionMode):
     """Within this mode, normalization in training uses the statistics of the whole batch, wherever
     it is called from Python: in modules, in functions of a user, in generated source."""
 
-    def __init__(self, group: dist.ProcessGroup) -> None:
-        """The processes of `group` have a part each, in the order of their ranks."""
+    def __init__(self, group: dist.ProcessGroup, words: dist.ProcessGroup) -> None:
+        """The processes of `group` have a part each, in the order of their ranks; `words` is the
+        same group for messages from processor to processor."""
         super().__init__()
-        self.group = group
+        self.group, self._words = group, words
+        self._layers: dict[int, int] = {}  # the tensors of a model, by id -> their places in it
+        self._calls = 0  # of layers in a forward pass
+
+    def begin(self, model: nn.Module) -> None:
+        """A forward pass of a model begins."""
+        tensors = (*model.parameters(), *model.buffers())
+        self._layers = {id(tensor): place for place, tensor in enumerate(tensors)}
+        self._calls = 0
+
+    def end(self) -> None:
+        """The forward pass has ended. Raises RuntimeError if it has not for another part."""
+        self._compare(END)
+
+    def _compare(self, *what: int) -> None:
+        """Raises RuntimeError, in all processes, unless all of them are at the same call. Otherwise
+        they would wait for each other for ever, or mix up layers."""
+        self._calls += 1
+        own = torch.tensor([self._calls, *what, *(0,) * (3 - len(what))])
+        every = [torch.empty_like(own) for _ in range(self._words.size())]
+        dist.all_gather(every, own, group=self._words)
+        if any(not torch.equal(own, other) for other in every):
+            raise RuntimeError(
+                "The model calls other normalization layers on one device than on another, such as "
+                "layers that are skipped or chosen at random or by the data; their statistics "
+                f"would be mixed up; {WAY_OUT}"
+            )
 
     def __torch_function__(
         self,
@@ -44,9 +69,9 @@ class GlobalBatch(TorchFunctionMode):
             return self._operator(*args, **kwargs)
         if name == "instance_norm" and len(args) > 5 and args[3] is not None and args[5]:
             name = "torch.instance_norm with running statistics"
-        elif name not in REFUSED:
+        elif name not in REFUSED and "batch_norm" not in name:
             return func(*args, **kwargs)
-        raise RuntimeError(f"{name} sees only a part of each batch on several devices; {WAY_OUT}.")
+        raise RuntimeError(f"{name} sees only a part of each batch on several devices; {WAY_OUT}")
 
     def _operator(
         self, input: Tensor, weight: Tensor | None, bias: Tensor | None,
@@ -68,6 +93,8 @@ class GlobalBatch(TorchFunctionMode):
             return functional.batch_norm(
                 input, running_mean, running_var, weight, bias, False, momentum, eps
             )
+        layer = next((id(t) for t in (weight, bias, running_mean, running_var) if t is not None), 0)
+        self._compare(CALL, self._layers.get(layer, -1), input.shape[1])
         mean, var, count = self._moments(input.detach())
         if count < 2:
             raise ValueError(
@@ -109,6 +136,7 @@ class GlobalBatch(TorchFunctionMode):
             input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
         )
         if use_input_stats and running_mean is not None and running_var is not None:
+            self._compare(CALL, self._layers.get(id(running_mean), -1), input.shape[1])
             with torch.no_grad():
                 size = running_mean.new_tensor([len(input)])
                 sums = torch.cat([running_mean * size, running_var * size, size])
@@ -191,7 +219,7 @@ def _check_max_norm(max_norm: float | None) -> None:
     if max_norm is not None:
         raise RuntimeError(
             "An embedding with max_norm changes the rows that a batch uses, and sees only a part "
-            f"of each batch on several devices; {WAY_OUT}."
+            f"of each batch on several devices; {WAY_OUT}"
         )
 
 

@@ -1,6 +1,6 @@
 """Training states of members: everything on which the rest of their training depends."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,8 +9,8 @@ from torch.nn.parameter import is_lazy
 
 from runner.checkpoints import TrainingState
 from runner.evaluators.member import Member
+from runner.evaluators.model_tensors import OWN, named_tensors
 
-OWN = frozenset(vars(nn.Module()))  # attributes that every module has
 # Settings of an optimizer that select a kind of step; they follow from the device.
 KINDS = ("params", "fused", "foreach", "capturable", "differentiable")
 PLAIN = (bool, int, float, str, type(None))
@@ -27,7 +27,7 @@ def state_of(member: Member, epoch: int) -> TrainingState | None:
     It holds parameters, buffers, attributes of modules that are tensors or plain values, and the
     states of the optimizer and of the loss scaler. Random numbers depend on the epoch alone.
     """
-    parts = dict(_parts(member.model))
+    parts = dict(named_tensors(member.model))
     facts: dict[str, Any] = {"attributes": _attributes(member.model)}
     try:
         facts["optimizer"] = [
@@ -49,7 +49,7 @@ def state_of(member: Member, epoch: int) -> TrainingState | None:
 
 def fits(model: nn.Module, state: TrainingState) -> bool:
     """Returns whether a freshly built model can take the weights of a state."""
-    found = dict(_parts(model))
+    found = dict(named_tensors(model))
     wanted = {name for name in state.tensors if not name.startswith("optimizer/")}
     return found.keys() == wanted and all(
         not is_lazy(part) and _kind(part) == _kind(state.tensors[name])
@@ -60,7 +60,7 @@ def fits(model: nn.Module, state: TrainingState) -> bool:
 @torch.no_grad()
 def restore(member: Member, state: TrainingState) -> None:
     """Puts a new member into a state, which must fit its model."""
-    for name, part in _parts(member.model):
+    for name, part in named_tensors(member.model):
         saved = state.tensors[name].to(part.device)
         if not torch.equal(part, saved):  # a constant may be a view that cannot be written
             part.copy_(saved)
@@ -80,21 +80,6 @@ def restore(member: Member, state: TrainingState) -> None:
         group.update(settings)
     if scaler := state.facts["scaler"]:
         member.scaler.load_state_dict(scaler)
-
-
-def _parts(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yields the parameters and buffers of a model, and the tensors among its attributes, each
-    once, by name."""
-    for name, parameter in model.named_parameters():
-        yield f"parameter/{name}", parameter
-    for name, buffer in model.named_buffers():
-        yield f"buffer/{name}", buffer
-    seen: set[int] = set()
-    for place, module in model.named_modules():
-        for name, value in vars(module).items():
-            if name not in OWN and type(value) is Tensor and id(value) not in seen:
-                seen.add(id(value))
-                yield f"attribute/{place}/{name}", value
 
 
 def _attributes(model: nn.Module) -> dict[str, dict[str, Any]]:

@@ -64,6 +64,11 @@ class Check(Task):
         progress.show(_head(settings, found), *_failures(failed, place))
         worked = [one for one in found if one.failure is None]
         progress.show(*_estimate(settings, worked, slots))
+        if (devices := settings.training.get("devices_per_trial", 1)) > 1:
+            progress.note(
+                f"Each sample was tried on one device; training.devices_per_trial={devices} shares "
+                "a step out, and refuses a few layers, which only a search shows."
+            )
         kept = {one.trial.number for one in failed}
         for one in found:
             if one.trial.number not in kept:

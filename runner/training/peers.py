@@ -90,6 +90,8 @@ class Peers:
         self._failed: tuple[float, Job, Message] | None = None  # when a peer did, in which, and how
         self._waits = False  # for data that a peer loads
         self._busy: list[Peer] = []  # those that have not tidied up after the job
+        self._outbox: Outbox | None = None
+        self._lock = threading.Lock()  # of what the driver is told of loading
 
     def fork(self, follow: Callable[[int, int], object]) -> None:
         """Forks the peers. In each, `follow` is called with its rank, from 1, and the file
@@ -119,6 +121,7 @@ class Peers:
 
     def listen(self, outbox: Outbox) -> None:
         """Hears the peers from now on. What the driver is to know goes to the `outbox`."""
+        self._outbox = outbox
         threading.Thread(target=self._listen, args=[outbox], daemon=True).start()
 
     # Of the thread
@@ -148,19 +151,20 @@ class Peers:
         for message in map(_parsed, lines):
             if "loading" in message:
                 peer.is_loading = message["loading"]
-                self._tell_loading(outbox)
+                self._tell_loading()
                 continue
             job = self._job  # which the main thread may leave now
             if "failed" in message and job is not None and not message["is_consequence"]:
                 self._failed = time.monotonic(), job, message
             peer.heard.put(message)
 
-    def _tell_loading(self, outbox: Outbox) -> None:
+    def _tell_loading(self) -> None:
         """Tells the driver whether a training waits for data that a peer loads."""
-        loading = self._job is not None and any(peer.is_loading for peer in self._peers)
-        if loading != self._waits:
-            self._waits = loading
-            outbox.send({"loading": loading})
+        with self._lock:
+            loading = self._job is not None and any(peer.is_loading for peer in self._peers)
+            if loading != self._waits and self._outbox is not None:
+                self._waits = loading
+                self._outbox.send({"loading": loading})
 
     def _end(self, job: "Job", message: Message, outbox: Outbox) -> NoReturn:
         """Ends a training that goes on without a peer that has failed, and this process with it."""
@@ -184,6 +188,7 @@ class Peers:
 
         meeting = self._shared / f"replicas-{uuid.uuid4().hex}"
         self._job, self._failed, self._busy = job, None, [*self._peers]
+        self._tell_loading()  # a peer may have begun before there was a job
         try:
             for peer in self._peers:
                 peer.heard = queue.SimpleQueue()
@@ -203,6 +208,7 @@ class Peers:
                 raise raised from raised.__cause__
         finally:
             self._job = self._failed = None
+            self._tell_loading()
             meeting.unlink(missing_ok=True)
 
     def _cause(self) -> Message | None:

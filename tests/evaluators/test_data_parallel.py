@@ -125,10 +125,23 @@ def test_a_trial_that_is_stopped_early_stops_on_all_devices(two):
     [
         ("native", "native_batch_norm sees only a part of each batch on several devices"),
         ("embedded", "An embedding with max_norm changes the rows"),
+        ("legit", "_native_batch_norm_legit_functional sees only a part of each batch"),
         ("scripted", "The module layer (RecursiveScriptModule) is compiled"),
+        ("observed", "The module layer (MovingAverageMinMaxObserver) observes a part"),
+        ("skipped", "calls other normalization layers on one device than on another"),
+        ("chosen", "calls other normalization layers on one device than on another"),
+        ("wide", "calls other normalization layers on one device than on another"),
     ],
 )
 def test_layers_whose_batch_cannot_be_seen_whole_are_refused(two, kind, text):
     [*_, end] = two.run(job_of(net={"kind": kind}))
     assert end.failure.reason == "error" and text in end.failure.text
     assert "training.devices_per_trial=1" in end.failure.text
+
+
+def test_all_devices_score_with_what_the_first_keeps_outside_of_buffers(two, tmp_path):
+    """Outputs that a module keeps are of other shapes on other devices, and stay as they are."""
+    net = {"kind": "attribute", "folder": str(tmp_path)}
+    assert two.run(job_of(net=net, epochs=3, batch_size=11))[-1].kind == "finished"
+    first, second = ({*(tmp_path / f"{i}.txt").read_text().split()} for i in range(2))
+    assert first == second and len(first) == 3  # of three epochs

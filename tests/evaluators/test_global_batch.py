@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def mode(tmp_path_factory):
     with replica_group(tmp_path_factory.mktemp("group") / "meeting", 0, 1, CPU):
-        yield GlobalBatch(dist.group.WORLD)
+        yield GlobalBatch(dist.group.WORLD, dist.group.WORLD)
 
 
 LAYERS = {

@@ -44,6 +44,19 @@ class Blobs(Data):
         return self._splits.validation
 
 
+class Late(Blobs):
+    """Is there late, but for the first device."""
+
+    def __init__(self, train: int, seconds: float) -> None:
+        super().__init__(train)
+        self._seconds = seconds if os.getpid() != os.getpgrp() else 0.0
+
+    def search(self) -> SearchData:
+        time.sleep(self._seconds)
+        self._seconds = 0.0
+        return super().search()
+
+
 class Net(nn.Module):
     """Two layers, and what a kind of it does between them, each time that it is trained on a
     batch."""
@@ -56,7 +69,7 @@ class Net(nn.Module):
         self.register_buffer("mean", torch.zeros(4))
         self.register_buffer("var", torch.ones(4))
         self.register_buffer("seven", torch.tensor(7.0).expand(5))  # cannot be written
-        self.steps = 0
+        self.steps, self.kept = 0, torch.zeros((), dtype=torch.float64)
         if make := LAYERS.get(kind):
             self.layer = make()
         if kind == "frozen":
@@ -89,6 +102,36 @@ class Net(nn.Module):
 
     def be_twice(self, x):
         return self.layer(torch.relu(self.layer(x)))
+
+    def be_skipped(self, x):
+        """By each device as it likes, in training: as LayerDrop does."""
+        return x if self.training and rank() % 2 else self.layer[0](x)
+
+    def be_chosen(self, x):
+        """One of two layers of a kind, likewise."""
+        return self.layer[rank() % 2 if self.training else 0](x)
+
+    def be_wide(self, x):
+        """Layers of other widths, likewise."""
+        if self.training and rank() % 2:
+            return self.layer[2](x.repeat(1, 2, 1, 1))[:, :4]
+        return self.layer[0](x)
+
+    def be_attribute(self, x):
+        """A mean that it keeps in an attribute, not in a buffer, of its part of a batch, and an
+        output that it keeps."""
+        if self.training:
+            self.kept = self.kept * 0.9 + 0.1 * x.detach().mean()
+        elif dist.is_initialized():
+            with (self.folder / f"{rank()}.txt").open("a") as file:
+                file.write(f"{self.kept.item()}\n")
+        self.output = x.detach()
+        return x - self.kept
+
+    def be_legit(self, x):
+        return torch.ops.aten._native_batch_norm_legit_functional(
+            x, None, None, self.mean, self.var, self.training, 0.1, 1e-5
+        )[0]
 
     def be_not_finite(self, x):
         """For the images of one device only."""
@@ -155,6 +198,11 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "without statistics": partial(nn.BatchNorm2d, 4, track_running_stats=False, affine=False),
     "instance": partial(nn.InstanceNorm2d, 4, affine=True, track_running_stats=True),
     "scripted": lambda: torch.jit.script(nn.BatchNorm2d(4)),
+    **{
+        kind: lambda: nn.ModuleList(map(nn.BatchNorm2d, (4, 4, 8)))
+        for kind in ("skipped", "chosen", "wide")
+    },
+    "observed": lambda: torch.ao.quantization.MovingAverageMinMaxObserver(),
     "unused": partial(nn.Conv2d, 4, 4, 1),
     "twice": partial(nn.Conv2d, 4, 4, 1),
 }

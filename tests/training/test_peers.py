@@ -108,6 +108,18 @@ def test_a_device_that_a_trial_stopped_goes_on(two):
     assert reports[-1].kind == "finished"
 
 
+def test_data_that_only_another_device_still_loads_is_no_stall(tmp_path):
+    setup = setup_for(tmp_path)
+    late = {"_target_": "replicated.Late", "train": 43, "seconds": 4.0}
+    devices = Devices(replace(setup, data=late), 2, stall_timeout=1.5)
+    try:
+        assert devices.run(job_of())[-1].kind == "finished"
+        end = failure(devices.run(job_of(net={"kind": "hung"}, cls="Faulty")))
+        assert end.reason == "stalled", "a device that hangs is one all the same"
+    finally:
+        devices.service.close()
+
+
 def test_what_a_trial_changes_on_another_device_is_put_back(two, tmp_path):
     before = [report.metrics for report in two.run(job_of(1, "Random"))]
     two.run(job_of(2, "Faulty", net={"kind": "patching", "rank": 1}))
