@@ -31,6 +31,7 @@ try:
         from runner.config.settings import conf_folder
         from runner.display import progress
         from runner.errors import Interrupted, RunFailed, RunnerError
+        from runner.masking import masker
         from runner.stops import noting_stops, stops
         from runner.sweeps import command_line
         from runner.sweeps.recorded_launcher import recorded
@@ -120,7 +121,7 @@ def _masking_config() -> Iterator[None]:
         with contextlib.redirect_stdout(said):
             yield
     finally:
-        sys.stdout.write(vault.clean(said.getvalue()))
+        sys.stdout.write(masker.clean(said.getvalue()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from runner.masking import masker
+
 LONGEST = 2000  # characters of a message that are shown
 LIBRARIES = tuple(
     f"{folder}/"
@@ -140,13 +142,14 @@ def few(words: Collection[str], most: int) -> str:
 
 
 def message(error: BaseException) -> str:
-    """Returns the message of an exception, without line breaks; of a very long one, its start.
+    """Returns the message of an exception, without secrets and line breaks; of a very long one, its
+    start.
     Works for any exception, also for one whose message cannot be asked for."""
     return _said(lambda: str(error), "(its message raises an exception)", LONGEST)
 
 
 def one_line(error: BaseException) -> str:
-    """Returns an exception as one line: its type and its message."""
+    """Returns an exception as one line without secrets: its type and its message."""
     kind = _said(lambda: type(error).__name__, "exception", LONGEST)
     text = message(error)
     return f"{kind}: {text}" if text else kind
@@ -173,9 +176,11 @@ def shown(value: object, longest: int = 100) -> str:
 
 
 def _said(ask: Callable[[], str], otherwise: str, longest: int) -> str:
-    """Returns a text of a user's object, in characters that every terminal and file can take."""
+    """Returns a text of a user's object without secrets, in characters that every terminal and file
+    can take."""
     try:
         text = "".join((ask(), ""))  # a plain str, whatever kind of str it was
+        text = masker.clean(text)  # as a whole: what is cut or laid out anew is not recognized
     except Interrupted:
         raise
     except BaseException:

@@ -5,10 +5,10 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from runner.config.known_secrets import vault
 from runner.errors import Refused, is_out_of_memory, message, one_line, place
 from runner.evaluators.evaluator import NotFinite
 from runner.evaluators.replicas import ReplicaFailed
+from runner.masking import masker
 from runner.trial import OUT_OF_MEMORY, Failure
 
 TRACEBACK = 1 << 20  # characters of a traceback that are kept
@@ -28,7 +28,7 @@ def leave_traceback(folder: Path, error: BaseException) -> None:
 def traceback_of(error: BaseException) -> str:
     """Returns the traceback of an exception, without secrets; of a very long one, its start and its
     end."""
-    text = vault.clean(_traceback(error))
+    text = masker.clean(_traceback(error))
     if (more := len(text) - TRACEBACK) > 0:
         half = TRACEBACK // 2
         text = f"{text[:half]}\n... ({more} more characters) ...\n{text[-half:]}"
@@ -47,7 +47,7 @@ def located(error: BaseException) -> Failure:
     """Returns the failure that an exception means, with the file and line of its cause."""
     found = failure_of(error)
     where = place(error).partition(". HYDRA_FULL_ERROR")[0]
-    return replace(found, text=vault.clean(f"{found.text}{where}"))
+    return replace(found, text=masker.clean(f"{found.text}{where}"))
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -56,7 +56,7 @@ def failure_of(error: BaseException) -> Failure:
         found = _failure(error)
     except Exception:  # an exception that raises when it is looked at
         found = Failure("error", one_line(error))
-    return replace(found, text=vault.clean(found.text))
+    return replace(found, text=masker.clean(found.text))
 
 
 def _failure(error: BaseException) -> Failure:

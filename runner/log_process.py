@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, final
 
 from runner.config.instantiate import build
-from runner.config.known_secrets import vault
 from runner.database import RECORD
 from runner.errors import one_line
 from runner.events import Event
 from runner.goals import Goals
 from runner.loggers.logger import BestModel, LoggedRun, Logger
+from runner.masking import masker
 from runner.store import apply
 from runner.trial import Trial
 
@@ -136,7 +136,7 @@ def main(reports: int) -> None:
     setup = inbox.line(None)
     if setup is None:  # the run did not begin
         return
-    vault.learn(setup["secrets"])
+    masker.learn(setup["secrets"])
     folder = Path(setup["folder"])
     output = folder / OUTPUT / f"{setup['name']}.txt"
     with suppress(OSError):
@@ -149,8 +149,8 @@ def main(reports: int) -> None:
         said: dict[str, Any] = {"done": True}
     except BaseException as error:  # a library may raise anything
         with suppress(OSError, ValueError):
-            sys.stderr.write(vault.traceback(error))
-        said = {"failed": vault.clean(one_line(error))}
+            sys.stderr.write(masker.traceback(error))
+        said = {"failed": one_line(error)}
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from runner.config.allowlist import check_targets
 from runner.config.older import updated
 from runner.config.secrets import (
-    MASK,
     changed,
     give_again,
     is_from_environment,
@@ -27,6 +26,7 @@ from runner.config.secrets import (
 )
 from runner.config.settings import Settings, settings_from
 from runner.errors import ConfigError, RunFailed, few
+from runner.masking import MASK
 from runner.resume import literal
 from runner.store import RECORD, Record
 

@@ -15,7 +15,6 @@ from runner.candidate_scores import CandidateScores
 from runner.checkpoints import TrainingState
 from runner.config.allowlist import nodes
 from runner.config.instantiate import build
-from runner.config.known_secrets import vault
 from runner.config.targets import locate
 from runner.constraints import parse_all
 from runner.data.data import SearchData, Split
@@ -28,6 +27,7 @@ from runner.evaluators.running_trial import running_trials
 from runner.evaluators.seeds import seed_model, seed_others
 from runner.failures import failure_of, leave_traceback, located
 from runner.fusion.program.program import Programs
+from runner.masking import masker
 from runner.measuring import Measures
 from runner.model_header import add_facts
 from runner.partial_training import PartialTraining, alike
@@ -65,7 +65,7 @@ class Worker:
     ) -> None:
         self.setup = setup
         self.device = device
-        vault.learn(setup.secrets)
+        masker.learn(setup.secrets)
         self._around = around or ProcessCare()
         self._imported: set[str] = set()  # the targets of earlier jobs
         self._data = WorkerData(setup, self._around)
@@ -148,7 +148,7 @@ class Worker:
         except Interrupted:
             raise
         except BaseException as error:
-            return self._around.late(f"{vault.clean(one_line(error))}, raised after its end")
+            return self._around.late(f"{one_line(error)}, raised after its end")
 
     def _run_parts(
         self,
@@ -161,7 +161,7 @@ class Worker:
         """Runs the trials of a failed job in smaller jobs, because one trial may have failed the
         others. These send their own final reports."""
         with suppress(OSError, ValueError):  # standard error is closed
-            sys.stderr.write(vault.traceback(error))
+            sys.stderr.write(masker.traceback(error))
         why = f"the group failed ({failure})"
         send(Report(job.number, "grouped", gain=Gain(len(job.trials), why=why)))
         memory = failure.reason == OUT_OF_MEMORY
@@ -392,7 +392,7 @@ class Worker:
             except BaseException as error:
                 failure = failure_of(error)
                 if isinstance(error, RunnerError):
-                    failure = Failure(failure.reason, vault.clean(message(error)))
+                    failure = Failure(failure.reason, message(error))
                 report = Report(job.number, "metrics", failure=failure)
             self._restore()
             clean(self.device)

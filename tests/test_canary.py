@@ -14,8 +14,8 @@ import secretive
 from sweeping import members, sweep
 
 from runner import launch
-from runner.config.known_secrets import vault
 from runner.errors import ConfigError
+from runner.masking import masker
 from runner.results import Run, load
 from runner.store import read, read_config
 
@@ -64,10 +64,16 @@ DATA = json.dumps([
 ])  # fmt: skip
 
 
+def forget(patch: pytest.MonkeyPatch) -> None:
+    """What is masked so far is forgotten, and known again afterwards."""
+    patch.setattr(masker, "_patterns", frozenset())
+    patch.setattr(masker, "_pattern", None)
+
+
 @pytest.fixture(autouse=True)
 def known(monkeypatch, tmp_path) -> None:
     """A process that knows no secrets yet, with some in its environment."""
-    monkeypatch.setattr(vault, "_forms", [])
+    forget(monkeypatch)
     monkeypatch.setenv(secretive.TOLD, str(tmp_path / "told"))
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
@@ -79,7 +85,7 @@ def searched(tmp_path_factory) -> Iterator[SimpleNamespace]:
     folder = tmp_path_factory.mktemp("searched")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(vault, "_forms", [])
+        forget(patch)
         patch.setenv(secretive.TOLD, str(folder / "told"))
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -308,6 +314,32 @@ def test_models_in_python_are_given_secrets_that_are_not_saved(here):
         load(here / "run", secrets={"space.hub_token": "CANARY-hub"}).model(0).token == "CANARY-hub"
     )
     assert not seen(here / "run")
+
+
+# How secrets are spelled
+
+
+PEM = "-----BEGIN KEY-----\nCANARY-first\n  CANARY-second\n-----END KEY-----\n"
+
+
+def test_a_secret_of_several_lines_is_shown_nowhere(here, monkeypatch):
+    monkeypatch.setenv("KEY_OF_TESTS", PEM)
+    words = [word for word in BASE if not word.startswith("+evaluator.fn.mode")]
+    done = sweep(*words, "export.top=0", "+evaluator.fn.mode=raise", "hydra.run.dir=run")
+    assert done.code == 1 and "ValueError: no access with ***" in done.out + done.err
+    shown = sweep("task=show", "run=run", "trial=0")
+    assert "CANARY" not in done.out + done.err + shown.out + shown.err and not seen(here)
+    assert {json.loads(one)[0] for one in given(here)["evaluator"]} == {PEM}
+    failures = [str(trial.failure) for trial in read(here / "run").trials]
+    assert failures == ["error: ValueError: no access with ***"] * 2
+
+
+@pytest.mark.parametrize("value", ["CANARY-a\nCANARY-b", 'CANARY"x', "CANARY [x"])
+def test_an_override_that_cannot_be_read_is_refused_without_its_secret(here, value):
+    done = sweep(*BASE, f"+data.api_key={value}")
+    assert done.code == 2 and "CANARY" not in done.out + done.err
+    [line] = done.err.splitlines()
+    assert "The override '+data.api_key=***' cannot be read; quote its value" in line
 
 
 # Samples, and sweeps

@@ -76,6 +76,7 @@ LAYERS = [
      "signature", "space.choice", "stops"],
     ["another_process", "bare_process", "errors", "python_operators", "quiet_optuna",
      "record_views", "space", "unregistered", "whole_files", "worker_device"],
+    ["masking"],
 ]  # fmt: skip
 
 # What the members of a family may import from it: its contract, and these helpers.

@@ -17,8 +17,10 @@ from runner.config.allowlist import below
 from runner.config.check_arguments import signature
 from runner.config.compose import compose_config, keys
 from runner.config.hydra_guard import of_key
+from runner.config.secrets import masked_override
 from runner.config.targets import locate
 from runner.errors import ConfigError, did_you_mean, one_line
+from runner.masking import masker
 
 OURS = ("runner", "spaces")  # their options list all arguments
 # What a value must be, by the type of the one that it would replace.
@@ -47,7 +49,7 @@ def as_config_error(error: Exception, overrides: Sequence[str] = ()) -> ConfigEr
             "logger=[csv,tensorboard]."
         )
     if isinstance(error, yaml.YAMLError):
-        return ConfigError(f"A config file cannot be read: {' '.join(str(error).split())}.")
+        return ConfigError(f"A config file cannot be read: {' '.join(_lines(error))}.")
     if isinstance(error, OSError):
         return ConfigError(f"{of_file(error)}.")
     return None
@@ -69,12 +71,12 @@ def _plain(error: Exception, overrides: Sequence[str]) -> str:
     """Returns one of Hydra's messages as one line: of an unknown key, with the nearest one."""
     if isinstance(error.__cause__, ConfigError):
         return str(error.__cause__)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = _lines(error)
     if not lines and error.__cause__ is not None:
-        lines = [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
+        lines = _lines(error.__cause__)
     text = _of_schema(_sentences(lines).split(" Config search path")[0])
     if isinstance(error, OverrideParseException):
-        return f"The override {error.override!r} cannot be read: {text}"
+        return _unreadable(error.override, text)
     cause: Any = error.__cause__ or error
     key = max(str(getattr(cause, "full_key", None) or ""), _quoted(text), key=len)
     if key and "Could not override" in text:
@@ -82,6 +84,14 @@ def _plain(error: Exception, overrides: Sequence[str]) -> str:
     if "Error merging override" in text:
         return _wrong_type(text.partition("override ")[2].rstrip("."), cause)
     return text
+
+
+def _unreadable(override: str, why: str) -> str:
+    """Returns what to say of an override that cannot be read: of one with a secret without the
+    words of the parser, which have parts of it."""
+    if (hidden := masked_override(override)) == override:
+        return f"The override {override!r} cannot be read: {why}"
+    return f"The override {hidden!r} cannot be read; quote its value, as in \"KEY='VALUE'\"."
 
 
 SCHEMA = re.compile(
@@ -171,6 +181,11 @@ def _wrong_type(override: str, cause: Any) -> str:
     if "Cannot merge" in first or "Cannot assign" in first:
         return f"{key} is {given}; it must be {rule or 'of another type'}."
     return f"{key} is {given}: {first}."
+
+
+def _lines(error: BaseException) -> list[str]:
+    said = masker.clean(str(error))  # before it is laid out anew
+    return [line.strip() for line in said.splitlines() if line.strip()]
 
 
 def _readable(overrides: Sequence[str]) -> list[Override]:

@@ -29,7 +29,6 @@ from runner.config.hydra_folder import HydraFolder, hydra_folder
 from runner.config.hydra_node import check_hydra_node
 from runner.config.known_secrets import vault
 from runner.config.secrets import (
-    MASK,
     give_again,
     has_lost,
     is_masked,
@@ -38,6 +37,7 @@ from runner.config.secrets import (
     sweeps_secrets,
 )
 from runner.errors import ConfigError, few
+from runner.masking import MASK
 from runner.run_folder import check_links
 
 SHOWN = 5  # keys in a message

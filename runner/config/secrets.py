@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
-MASK = "***"
+from runner.masking import MASK
+
 ENDINGS = ("token", "secret", "password", "passwd", "key")  # of a word of a name, also in plural
 # Keys of ours that are no secrets, and keys below which labels of choices are the keys.
 OURS = ("fidelity.key",)

@@ -24,10 +24,8 @@ from runner.config.allowlist import KEYWORDS, below, check_targets
 from runner.config.check_arguments import signature
 from runner.config.data_sizes import missing_sizes
 from runner.config.forwarded_parameters import taken_parameters
-from runner.config.known_secrets import SHORTEST, vault
 from runner.config.mutator_entries import written_out
 from runner.config.secrets import (
-    MASK,
     give_again,
     is_from_environment,
     is_masked,
@@ -40,6 +38,7 @@ from runner.config.secrets import (
 )
 from runner.config.targets import locate
 from runner.errors import ConfigError, as_yaml, did_you_mean, few
+from runner.masking import MASK, SHORTEST, masker
 
 GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
@@ -311,7 +310,7 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
     check_targets(plain, settings.trust)
     _check_searched(settings.search or {})
     settings._saved.update(_saved_texts(raw, plain))
-    vault.learn(settings.secret_texts)
+    masker.learn(settings.secret_texts)
     return settings
 
 

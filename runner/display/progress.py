@@ -20,7 +20,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from runner.config.known_secrets import vault
 from runner.config.settings import Settings
 from runner.display import format as text
 from runner.display import silence
@@ -40,6 +39,7 @@ from runner.display.counts import (
 )
 from runner.display.standard_error import StandardError
 from runner.goals import Goals
+from runner.masking import masker
 from runner.trial import Trial
 
 T = TypeVar("T")
@@ -99,20 +99,20 @@ def show(*what: RenderableType) -> None:
     console = _console()
     for item in what:
         if isinstance(item, Text) and item.no_wrap:
-            console.print(Text(vault.clean(item.plain), item.style), soft_wrap=True)
+            console.print(Text(masker.clean(item.plain), item.style), soft_wrap=True)
         elif console.is_terminal or console.is_jupyter:
             console.print(item)
         else:
             options = console.options.update(width=text.UNBOUNDED)
             for line in console.render_lines(item, options, pad=False):
                 words = "".join(segment.text for segment in line).rstrip()
-                console.print(Text(vault.clean(words)), soft_wrap=True)
+                console.print(Text(masker.clean(words)), soft_wrap=True)
     silence.spoken.end()
 
 
 def show_lines(lines: str) -> None:
     """Prints text without wrapping its lines; for source, for example."""
-    _console().print(Text(vault.clean(lines)), soft_wrap=True)
+    _console().print(Text(masker.clean(lines)), soft_wrap=True)
     silence.spoken.end()
 
 
@@ -290,7 +290,7 @@ def _console() -> Console:
 
 def _say(console: Console, sentence: str, style: str = "") -> None:
     """Prints a sentence, wrapped between words only, so that paths can be copied."""
-    line = text.sentence(vault.clean(sentence))
+    line = text.sentence(masker.clean(sentence))
     whole = not console.is_terminal or max(map(len, line.split()), default=0) > console.width
     console.print(Text(line), style=style, soft_wrap=whole)
     silence.spoken.end()

@@ -10,7 +10,6 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runner.config.secrets import (
-    MASK,
     give_again,
     has_lost,
     is_secret_key,
@@ -18,6 +17,7 @@ from runner.config.secrets import (
     masked_override,
 )
 from runner.errors import ConfigError, as_yaml, few
+from runner.masking import MASK
 from runner.resume import folder_of, folder_override
 from runner.run_folder import check_links
 from runner.sweeps.sweep_folder import SweepFolder, SweepRequest

@@ -15,10 +15,10 @@ from typing import Annotated, Literal, TypeVar, final
 
 from pydantic import BaseModel, Field, ValidationError
 
-from runner.config.known_secrets import vault
 from runner.config.settings import Strict
 from runner.display import format as text
 from runner.errors import ConfigError, RunFailed
+from runner.masking import masker
 from runner.resume import resume_override
 from runner.signature import KeyUnusable, doubt, sign
 from runner.whole_files import whole
@@ -124,7 +124,7 @@ class SweepFolder:
     def write(self, member: MemberRecord) -> None:
         """Writes down how far a member is."""
         _write(
-            self._file(member.number), member.model_copy(update={"why": vault.clean(member.why)})
+            self._file(member.number), member.model_copy(update={"why": masker.clean(member.why)})
         )
 
     def member(self, number: int) -> MemberRecord | None:

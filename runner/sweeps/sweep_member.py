@@ -13,10 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from runner import launch
-from runner.config.known_secrets import vault
 from runner.database import has_events
 from runner.display import progress, silence
 from runner.errors import Interrupted, RunFailed, RunnerError, one_line, place
+from runner.masking import masker
 from runner.sweeps.sweep_folder import MemberRecord, SweepFolder
 
 Process = tuple[str, int]  # its host and its id
@@ -93,7 +93,7 @@ class SweepMember:
 
     def _show_traceback(self, error: Exception) -> None:
         if self.wants_traceback:
-            sys.stderr.write(vault.traceback(error))
+            sys.stderr.write(masker.traceback(error))
 
 
 def _failed(record: MemberRecord, error: Exception) -> MemberRecord:

@@ -8,7 +8,6 @@ from omegaconf import OmegaConf
 from runner.config.compose import compose_config
 from runner.config.secrets import (
     ENDINGS,
-    MASK,
     changed,
     give_again,
     has_lost,
@@ -24,6 +23,7 @@ from runner.config.secrets import (
     texts,
 )
 from runner.config.settings import conf_folder
+from runner.masking import MASK
 
 WORDS = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
 SAFE = WORDS.filter(lambda word: not word.removesuffix("s").endswith(ENDINGS))
