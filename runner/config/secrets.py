@@ -22,9 +22,11 @@ _VARIABLE = r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*\}"
 # What is saved as it is: variables of the environment, behind a word such as "Bearer" if need be.
 _OF_ENVIRONMENT = re.compile(rf"([A-Za-z]+ )?({_VARIABLE})+")
 _REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
+# The last @ ends a password, unless it is all variables. A port before a path is none.
 _PASSWORD = re.compile(
-    r"(?<=://)([^/?#@\s:]*):"
-    r"((?:\$\{[^}@]{0,200}\}|[^/?#@\s$]|\$(?!\{[^}@]{0,200}\}))+)@"  # one way to read each text
+    r"(?<=://)([^/?#@\s:]*):(?!(?:\d{1,5}|\$\{[^}@]{0,200}\})[/?#])"
+    rf"((?:{_VARIABLE.replace('(', '(?:', 1)})+(?=@)|"
+    r"(?:\$\{[^}@]{0,200}\}|(?!://)[^\s$]|\$(?!\{[^}@]{0,200}\}))+)@"  # one way to read each text
 )
 _KEY = re.compile(r"[\w.-]{1,100}")
 _HINT = re.compile(r"token|secret|passw|key|://", re.IGNORECASE)
@@ -101,8 +103,10 @@ def _without_variables(url: re.Match[str]) -> str:
 
 
 def passwords(text: str) -> list[str]:
-    """Returns the passwords of the URLs in a text."""
-    return [found[2] for found in _PASSWORD.finditer(text) if not variables(found[2])]
+    """Returns the passwords of the URLs in a text: as they are masked, and as they are if another @
+    belongs to the path."""
+    found = [one[2] for one in _PASSWORD.finditer(text) if not variables(one[2])]
+    return [*dict.fromkeys(part for one in found for part in (one, one.partition("@")[0]) if part)]
 
 
 def masked(text: str, *, is_secret: bool) -> str:
