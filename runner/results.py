@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, final
 
-from runner.config.known_secrets import vault
 from runner.config.settings import STANDALONE
+from runner.config.source_secrets import masked_source
 from runner.errors import ConfigError, RunnerError, as_yaml, one_line
 from runner.goals import Goals, Objective
 from runner.model_header import heading
@@ -168,7 +168,7 @@ class Run:
                 if standalone is not None or not wanted:
                     raise
                 found = self._engine.source(trial, standalone=False)
-            return replace(found, text=vault.clean_source(found.text))
+            return replace(found, text=masked_source(found.text))
         except RunnerError:
             raise
         except Exception as error:  # of the user's code, which engines run to read it

@@ -342,6 +342,17 @@ def test_an_override_that_cannot_be_read_is_refused_without_its_secret(here, val
     assert "The override '+data.api_key=***' cannot be read; quote its value" in line
 
 
+def test_a_secret_that_is_an_ordinary_word_spoils_nothing_else(here):
+    words = ["space=mlp", "space.activations=[relu]", "trust=[secretive]", "training=inline",
+             "training.device=cpu", "budget.trials=2", "strategy=random", "evaluator.epochs=1",
+             "data._target_=secretive.Vaulted", "+data.token=relu", "report=null",
+             "+data.url=http://u:1234@h", "export.source=import", "hydra.run.dir=run"]  # fmt: skip
+    done = sweep(*words)
+    assert done.code == 0 and "not exported" not in done.out + done.err, done.err
+    assert "'relu'" in (here / "run/top/1/model.py").read_text()
+    assert read(here / "run").config["space"]["activations"] == ["relu"]
+
+
 # Samples, and sweeps
 
 

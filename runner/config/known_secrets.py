@@ -4,9 +4,7 @@ Composed configs hold masks in their place from the first moment on, since Hydra
 `restored` gives the secrets back to whoever needs them.
 """
 
-import io
 import os
-import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -26,7 +24,6 @@ from runner.masking import MASK, masker
 
 FLAG = "runner-secrets-"  # of a config, with a number; copies have it, too
 ENVIRONMENT = "hydra.job.env_set."  # variables, which have these values in our environment
-TEXTS = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 
 
 @final
@@ -48,24 +45,6 @@ class KnownSecrets:
     def note_arguments(self, arguments: Sequence[str]) -> None:
         """Remembers the secrets of a command line, before anything is said of it."""
         masker.learn(secret for one in arguments for secret in secrets_of_override(one))
-
-    def clean_source(self, source: str) -> str:
-        """Returns Python source in which known secrets are masked where they are texts, and not
-        where they happen to be names."""
-        if masker.clean(source) == source:
-            return source
-        try:
-            found = [*tokenize.generate_tokens(io.StringIO(source).readline)]
-        except (tokenize.TokenError, SyntaxError):
-            return masker.clean(source)
-        lines = source.splitlines(keepends=True)
-        for token in reversed(found):
-            if token.type not in TEXTS or (clean := masker.clean(token.string)) == token.string:
-                continue
-            (first, begin), (last, end) = token.start, token.end
-            rest = lines[last - 1][end:]
-            lines[first - 1 : last] = [f"{lines[first - 1][:begin]}{clean}{rest}"]
-        return "".join(lines)
 
     def hide(self, config: DictConfig, overrides: Sequence[str]) -> None:
         """Masks the secrets of a config in place, and those of the overrides that it was composed

@@ -10,8 +10,8 @@ from typing import Any, final
 from safetensors.torch import load
 from torch import nn
 
-from runner.config.known_secrets import vault
 from runner.config.mutator_entries import Places
+from runner.config.source_secrets import masked_source
 from runner.engines.compiler import Compiler
 from runner.engines.engine import Engine, ModelSource
 from runner.engines.inheritance import BaseModels, inherit
@@ -126,10 +126,10 @@ class GraphEngine(Engine):
         if constants:
             (place / CONSTANTS).write_bytes(constants)
         facts = {"run": folder.name, "trial": recipe["trial"], "sample": recipe["sample"]}
-        text = f"{heading(TITLE, facts)}\n{recipe['source']}"
-        shown = vault.clean_source(text)
-        (place / MODEL).write_text(shown, encoding="utf-8")
-        if shown != text:
+        shown = masked_source(recipe["source"])
+        text = f"{heading(TITLE, facts)}\n{shown}"  # samples are no secrets
+        (place / MODEL).write_text(text, encoding="utf-8")
+        if shown != recipe["source"]:
             return _model(load_source(recipe["source"], load(constants) if constants else {}))
         return _model(load_file(place / MODEL))
 

@@ -26,24 +26,6 @@ def known(monkeypatch) -> None:
     monkeypatch.setattr(masker, "_pattern", None)
 
 
-SOURCE = f'''
-def linear(x, note="{REAL}"):
-    # {REAL}
-    text = """two
-    lines of {REAL}""" + 'and {REAL}'
-    return linear, f"{{text}} {REAL}"
-'''
-
-
-def test_source_is_masked_in_its_texts_and_goes_on_to_be_source(secrets):
-    masker.learn([REAL, "linear"])
-    clean = secrets.clean_source(SOURCE)
-    assert REAL not in clean and clean.count(MASK) == 5
-    assert "def linear(x" in clean and "return linear," in clean
-    compile(clean, "model.py", "exec")
-    assert secrets.clean_source("x = 1\n") == "x = 1\n"
-
-
 CONFIG = {
     "data": {"token": REAL, "n": 1, "deep": [{"secret": REAL}], "env": "${oc.env:HF_TOKEN}"},
     "url": f"http://u:{REAL}@h",
