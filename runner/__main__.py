@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the program. Exits with 0, 1 (the run failed), 2 (bad input) or 130 (Ctrl-C)."""
     gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
     atexit.register(gc.freeze)  # else the interpreter looks through all of torch before it ends
-    sys.argv[1:] = compose.freed(sys.argv[1:] if arguments is None else arguments)
+    sys.argv[1:] = launch.freed_for_run(sys.argv[1:] if arguments is None else arguments)
     vault.note_arguments(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     hydra_folder.set(None)

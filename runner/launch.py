@@ -16,7 +16,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner.config.allowlist import KEYWORDS, lists
 from runner.config.check_arguments import check_arguments, signature
-from runner.config.compose import OF_TASK, changed, check_folders, compose_with_folder, freed
+from runner.config.compose import (
+    OF_RUN,
+    OF_TASK,
+    changed,
+    check_folders,
+    compose_with_folder,
+    freed,
+    holds,
+)
 from runner.config.composition_errors import as_config_error, of_file
 from runner.config.instantiate import build
 from runner.config.known_secrets import vault
@@ -84,6 +92,23 @@ def _output_subdir(resume: object, *, _root_: DictConfig) -> str | None:
     except ConfigError:  # to be reported by `execute`
         return None
     return ".hydra"
+
+
+def freed_for_run(arguments: Sequence[str]) -> list[str]:
+    """Returns arguments in Hydra's syntax; those that give the secrets of a recorded run again need
+    no plus."""
+    return freed(arguments, _masked_keys(arguments))
+
+
+def _masked_keys(arguments: Sequence[str]) -> Sequence[str]:
+    """Returns the keys whose secrets the run that is named was saved without."""
+    for one in arguments:
+        key, _, value = one.partition("=")
+        if f"{key}=" in OF_RUN:
+            with contextlib.suppress(RunnerError, OSError, ValueError):  # reported by `execute`
+                folder = folder_of(key, value.strip("'\""))
+                return RecordedConfig.of(read_config(folder), folder).masked_keys()
+    return ()
 
 
 def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | None:
@@ -186,7 +211,7 @@ def _check_used(
     takes = " and ".join(filter(None, (", ".join(own), ", ".join(task.uses)))) or "no keys"
     for override in OverridesParser.create().parse_overrides([*overrides]):
         key = str(override.key_or_group)
-        if any(f"{one}.".startswith((f"{key}.", f"{key}[")) for one in secrets):
+        if holds(key, secrets):
             continue
         if key.partition(".")[0] not in ("task", "trust", "hydra", *task.uses):
             raise ConfigError(
@@ -279,7 +304,7 @@ def run(overrides: Sequence[str] = (), folder: Path | str | None = None) -> "Run
         config, chosen = compose_with_folder(given)
     except (HydraException, OmegaConfBaseException) as error:
         raise as_config_error(error, given) or error from None
-    given = [one for one in freed(given) if not one.lstrip("+~").startswith("hydra")]
+    given = [one for one in freed_for_run(given) if not one.lstrip("+~").startswith("hydra")]
     settings, place = _settings(config, given, Path(chosen if folder is None else folder).resolve())
     _run_task(settings, place)
     return Run(place, settings.trust, settings.secrets) if has_events(place) else None

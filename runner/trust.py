@@ -18,11 +18,10 @@ from runner.config.allowlist import check_targets
 from runner.config.older import updated
 from runner.config.secrets import (
     changed,
+    environment_keys,
     give_again,
-    is_from_environment,
     is_masked,
     missing,
-    texts,
 )
 from runner.config.settings import Settings, settings_from
 from runner.errors import ConfigError, RunFailed, few
@@ -80,8 +79,10 @@ class RecordedConfig:
         """Returns the settings as plain values in which nothing is an interpolation, but secrets
         that this user's own record takes from the environment; those of others are masked."""
 
+        taken = environment_keys(self.settings.model_dump())
+
         def written(key: str, text: str, is_secret: bool) -> str:
-            if not is_from_environment(text, is_secret=is_secret):
+            if key not in taken:
                 return literal(text)
             return MASK if self.why else text
 
@@ -96,9 +97,8 @@ class RecordedConfig:
 
     def masked_keys(self) -> list[str]:
         """Returns the keys whose secrets are not saved, or taken from the environment."""
-        found = {key for key, text, secret in texts(self.settings.model_dump())
-                 if is_from_environment(text, is_secret=secret)}  # fmt: skip
-        return [*dict.fromkeys([*missing(self.plain()), *found])]
+        taken = environment_keys(self.settings.model_dump())
+        return [*dict.fromkeys([*missing(self.plain()), *taken])]
 
     def check_trust(self, config: Mapping[str, Any], trust: Sequence[str]) -> None:
         """Raises ConfigError if a config needs a package that only a foreign record trusted."""
@@ -164,8 +164,10 @@ def _validated(config: Mapping[str, Any], folder: Path) -> Settings:
 def _with_secrets(recorded: Settings, secrets: Mapping[str, str]) -> Settings:
     """Returns settings with the secrets that they were recorded without."""
 
+    taken = environment_keys(recorded.model_dump())
+
     def given(key: str, text: str, is_secret: bool) -> str:
-        is_gone = is_masked(text) or is_from_environment(text, is_secret=is_secret)
+        is_gone = is_masked(text) or key in taken
         return secrets.get(key, text) if is_gone else text
 
     return Settings.model_validate(changed(recorded.model_dump(), given))

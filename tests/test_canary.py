@@ -353,6 +353,53 @@ def test_a_secret_that_is_an_ordinary_word_spoils_nothing_else(here):
     assert read(here / "run").config["space"]["activations"] == ["relu"]
 
 
+def interpolated(*words: str) -> list[str]:
+    """The overrides of a run whose user has the token in it, with some more."""
+    return [*(one for one in BASE if not one.startswith("+data.user")), *QUICK,
+            "+data.user='me ${data.token}'", "hydra.run.dir=run", *words]  # fmt: skip
+
+
+@pytest.mark.parametrize("plus", ["", "++"])
+@pytest.mark.parametrize("user", ["'me CANARY-4711'", "'me ${data.token}'"])
+def test_what_a_secret_was_interpolated_into_is_given_again_without_a_plus(here, plus, user):
+    assert sweep(*interpolated()).code == 0
+    done = sweep("resume=run", "budget.trials=3", *again(), f"{plus}data.user={user}")
+    assert done.code == 0 and not seen(here), done.err
+    wrong = sweep("resume=run", "budget.trials=4", *again(), f"data.usr={user}")
+    assert wrong.code == 2 and "CANARY" not in wrong.err
+    task = ["task=retrain", "run=run", "trial=0", "hydra.run.dir=other", *QUICK]
+    done = sweep(*task, *again(), f"{plus}data.user={user}")
+    assert done.code == 0 and not seen(here), done.err
+    assert read(here / "other").config["data"]["user"] == "me ***"
+    assert {json.loads(one)[4] for one in given(here)["data"]} == {"me CANARY-4711"}
+
+
+def test_a_variable_of_a_secret_is_recorded_as_written_wherever_it_is(here):
+    words = [word for word in BASE if not word.startswith(("+data.user", "++data.url"))]
+    done = sweep(*words, *QUICK, "+data.user='${oc.env:KEY_OF_TESTS}'",
+                 "+data.url='in a ${oc.env:KEY_OF_TESTS}'", "hydra.run.dir=run")  # fmt: skip
+    assert done.code == 0 and not seen(here), done.err
+    data = read(here / "run").config["data"]
+    assert (data["user"], data["url"]) == ("${oc.env:KEY_OF_TESTS}", "in a ***")
+    done = sweep("resume=run", "budget.trials=3", *again("data.url"), "data.url='in a CANARY-env'")
+    assert done.code == 0 and not seen(here), done.err
+    assert {json.loads(one)[3:5] == ["in a CANARY-env", "CANARY-env"]
+            for one in given(here)["data"]} == {True}  # fmt: skip
+
+
+def test_a_short_secret_is_known_where_it_was_interpolated(here):
+    done = sweep(*interpolated("data.token=S1k"))
+    assert done.code == 0, done.err
+    assert read(here / "run").config["data"]["user"] == "me ***"
+    assert not [f for f in (here / "run").rglob("*") if f.is_file() and b"S1k" in f.read_bytes()]
+
+
+def test_a_broken_mapping_is_refused_without_its_secret(here):
+    done = sweep(*BASE, "+data={api_key: CANARY-x")
+    assert done.code == 2 and "CANARY" not in done.out + done.err
+    assert "The override '+data=***' cannot be read" in done.err
+
+
 # Samples, and sweeps
 
 

@@ -80,28 +80,35 @@ def _initialized() -> Iterator[None]:
         yield
 
 
-def freed(overrides: Sequence[str]) -> list[str]:
+def freed(overrides: Sequence[str], secrets: Collection[str] = ()) -> list[str]:
     """Returns overrides in Hydra's syntax. Arguments next to an overridden `_target_` need no plus,
     because the new target determines which arguments exist; nor do secrets that are given again for
-    a run, whose config has keys of its own. A list of objectives replaces the only one, which Hydra
+    a run, whose config has keys of its own: by their names, or since the run has them in the place
+    of `secrets`. A list of objectives replaces the only one, which Hydra
     would try to merge, and constraints need no quotes."""
     is_of_run = any(one.startswith(OF_RUN) for one in overrides)
     overrides = [part for override in overrides for part in _written_out(override)]
     nodes = {node for override in overrides if (node := _with_target(override)) is not None}
     return [
         f"++{override}"
-        if _belongs(override, nodes) or (is_of_run and _has_secret(override))
+        if _belongs(override, nodes) or (is_of_run and _has_secret(override, secrets))
         else override
         for override in overrides
     ]
 
 
-def _has_secret(override: str) -> bool:
+def holds(key: str, secrets: Collection[str]) -> bool:
+    """Returns whether one of the keys of `secrets` is this key, or lies below it."""
+    return any(f"{one}.".startswith((f"{key}.", f"{key}[")) for one in secrets)
+
+
+def _has_secret(override: str, secrets: Collection[str]) -> bool:
     """Returns whether an override without a prefix gives a secret."""
     key, equals, value = override.partition("=")
     is_key = bool(equals) and "." in key and all(part.isidentifier() for part in key.split("."))
     names = any(map(is_secret_name, variables(value.strip("'\""))))
-    return is_key and (names or is_secret_key(key) or masked_override(override) != override)
+    is_secret = names or is_secret_key(key) or holds(key, secrets)
+    return is_key and (is_secret or masked_override(override) != override)
 
 
 def _written_out(override: str) -> list[str]:

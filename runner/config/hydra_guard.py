@@ -33,7 +33,6 @@ from runner.config.secrets import (
     has_lost,
     is_masked,
     key_of,
-    masked_override,
     sweeps_secrets,
 )
 from runner.errors import ConfigError, few
@@ -120,7 +119,9 @@ class GuardedConfigLoader(ConfigLoaderImpl):
     def _with_secrets(self, overrides: list[str]) -> list[str]:
         """Returns overrides in which nothing is masked, as they are for members of a sweep."""
         found = [self._given.get(key_of(one), one) if is_masked(one) else one for one in overrides]
-        self._given.update((key_of(one), one) for one in found if masked_override(one) != one)
+        vault.note_arguments(found)
+        hidden = [one for one in found if vault.masked_override(one) != one]
+        self._given.update((key_of(one), one) for one in hidden)
         if lost := [key_of(one) for one in found if has_lost(one)]:
             raise ConfigError(f"{few(lost, SHOWN)} is {MASK}, {give_again(lost)}")
         return found

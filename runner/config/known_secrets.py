@@ -5,7 +5,7 @@ Composed configs hold masks in their place from the first moment on, since Hydra
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -18,9 +18,10 @@ from runner.config.secrets import (
     masked_override,
     passwords,
     secrets_of_override,
+    texts,
     variables,
 )
-from runner.masking import MASK, masker
+from runner.masking import MASK, is_ordinary, masker
 
 FLAG = "runner-secrets-"  # of a config, with a number; copies have it, too
 ENVIRONMENT = "hydra.job.env_set."  # variables, which have these values in our environment
@@ -46,11 +47,17 @@ class KnownSecrets:
         """Remembers the secrets of a command line, before anything is said of it."""
         masker.learn(secret for one in arguments for secret in secrets_of_override(one))
 
+    def masked_override(self, override: str) -> str:
+        """Returns an override with its secrets masked, and what other texts have of known ones."""
+        return masked_override(override, _cleaned)
+
     def hide(self, config: DictConfig, overrides: Sequence[str]) -> None:
         """Masks the secrets of a config in place, and those of the overrides that it was composed
         from. Remembers them for this config and its copies."""
+        plain = OmegaConf.to_container(config)
         self.note_arguments(overrides)
-        shown = {one: masked_override(one) for one in overrides}
+        masker.learn(_secrets_of(plain))  # first: other texts may have them
+        shown = {one: self.masked_override(one) for one in overrides}
         found: dict[str, str] = {}
         written: dict[str, str] = {}
 
@@ -58,21 +65,20 @@ class KnownSecrets:
             if key.startswith(ENVIRONMENT) and is_secret:  # Hydra sets it before a run
                 new = f"${{oc.env:{key.removeprefix(ENVIRONMENT)}}}"
             elif key.startswith("hydra.overrides."):
-                new = shown.get(text, masked_override(text))
+                new = shown.get(text, self.masked_override(text))
             elif key == "hydra.job.override_dirname":
                 new = _replaced(text, shown)
             else:
-                if is_from_environment(text, is_secret=is_secret):
-                    masker.learn(os.environ.get(name, "") for name in variables(text))
                 new = masked_as_written(text, is_secret=is_secret)
+                if not key.startswith("hydra."):
+                    new = _cleaned(new)
                 if new != text:
-                    masker.learn(passwords(text) if new != MASK else [text])
                     written[key] = text
             if new != text:
                 found[key] = new
             return new
 
-        changed(OmegaConf.to_container(config), change)
+        changed(plain, change)
         _put(config, found)
         if written:
             config._set_flag(f"{FLAG}{len(self._hidden)}", True)
@@ -90,6 +96,20 @@ class KnownSecrets:
         found = config.copy()
         _put(found, hidden.written)
         return found, [hidden.overrides.get(one, one) for one in overrides]
+
+
+def _secrets_of(config: Any) -> Iterator[str]:
+    """Yields the secrets of a plain config, as it is written."""
+    for _, text, is_secret in texts(config):
+        if is_from_environment(text, is_secret=is_secret):
+            yield from (os.environ.get(name, "") for name in variables(text))
+        if (new := masked_as_written(text, is_secret=is_secret)) != text:
+            yield from passwords(text) if new != MASK else [text]
+
+
+def _cleaned(text: str) -> str:
+    """Returns a text without known secrets. An ordinary word by itself is none."""
+    return text if is_ordinary(text) else masker.clean(text)
 
 
 def _replaced(text: str, shown: dict[str, str]) -> str:

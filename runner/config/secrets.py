@@ -4,7 +4,7 @@ A text below a key such as `api_key` is a secret, and so is the password of a UR
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -98,6 +98,32 @@ def is_from_environment(text: str, *, is_secret: bool) -> bool:
     return is_password or (bool(names) and (is_secret or any(map(is_secret_name, names))))
 
 
+def environment_keys(config: Any) -> list[str]:
+    """Returns the keys of a plain config, as it is written, that take secrets from the environment:
+    also those that name a variable from which another key takes one."""
+    names = {*environment_names(config)}
+    return [
+        key
+        for key, text, is_secret in texts(config)
+        if is_from_environment(text, is_secret=is_secret) or names & {*variables(text)}
+    ]
+
+
+def environment_names(config: Any) -> list[str]:
+    """Returns the variables from which a plain config, as it is written, takes secrets."""
+    return [
+        name
+        for _, text, is_secret in texts(config)
+        if is_from_environment(text, is_secret=is_secret)
+        for name in re.findall(_VARIABLE, text)
+    ]
+
+
+def without_variables(text: str, names: Collection[str]) -> str:
+    """Returns a text, as it is written, in which variables of the environment are masked."""
+    return re.sub(_VARIABLE, lambda found: MASK if found[1] in names else found[0], text)
+
+
 def _without_variables(url: re.Match[str]) -> str:
     return f"{url[1]}:@" if variables(url[2]) else url[0]
 
@@ -171,8 +197,9 @@ def is_secret_key(key: str) -> bool:
     return inside
 
 
-def has_lost(override: str) -> bool:
-    """Returns whether an override has a mask in the place of a secret."""
+def has_lost(override: str, *, anywhere: bool = False) -> bool:
+    """Returns whether an override has a mask in the place of a secret; `anywhere`: also where its
+    key tells none, as in what was saved."""
     if not is_masked(override):
         return False
     key = key_of(override)
@@ -180,7 +207,7 @@ def has_lost(override: str) -> bool:
     found: list[str] = []
 
     def see(where: str, text: str, is_secret: bool) -> str:
-        if f":{MASK}@" in text or (is_secret and is_masked(text)):
+        if f":{MASK}@" in text or ((is_secret or anywhere) and is_masked(text)):
             found.append(text)
         return text
 
@@ -188,15 +215,15 @@ def has_lost(override: str) -> bool:
     return bool(found)
 
 
-def masked_override(override: str) -> str:
-    """Returns an override with its secrets masked. Also of one that cannot be read, or that sweeps,
-    nothing is shown of a secret."""
-    return _told(override)[0]
+def masked_override(override: str, clean: Callable[[str], str] = str) -> str:
+    """Returns an override with its secrets masked, and other texts of it as they are `clean`. Also
+    of one that cannot be read, or that sweeps, nothing is shown of a secret."""
+    return _told(override, clean)[0]
 
 
 def secrets_of_override(override: str) -> list[str]:
     """Returns the secrets that an override has."""
-    return _told(override)[1]
+    return _told(override, str)[1]
 
 
 def sweeps_secrets(override: Override) -> bool:
@@ -210,28 +237,32 @@ def sweeps_secrets(override: Override) -> bool:
     return any(isinstance(value, str) and not variables(value) for value in values)
 
 
-def _told(override: str) -> tuple[str, list[str]]:
-    if not _HINT.search(override):
+def _told(override: str, clean: Callable[[str], str]) -> tuple[str, list[str]]:
+    if not _HINT.search(override) and clean(override) == override:
         return override, []
     key = key_of(override)
     own = is_secret_key(key)
     parsed = _parsed(override)
     if parsed is None:
-        return _unread(override, own)
+        return _unread(override, own or _names_secrets(override), clean)
     if parsed.is_delete() or "=" not in override:
         return override, []
     if parsed.is_sweep_override():
-        return _unread(override, sweeps_secrets(parsed))
+        return _unread(override, sweeps_secrets(parsed), clean)
     found: list[str] = []
+    is_shown = True
 
     def see(where: str, text: str, is_secret: bool) -> str:
+        nonlocal is_shown
         new = masked_as_written(text, is_secret=is_secret)
         if new != text:
             found.extend(passwords(text) if new != MASK else [text])
+        new = clean(new)
+        is_shown = is_shown and new == text
         return new
 
     value = _changed(_plain(parsed._value), see, key, own)
-    if not found:
+    if is_shown:
         return override, []
     written = Override._get_value_element_as_str(value)
     return f"{parsed.get_key_element()}={written}", found
@@ -266,8 +297,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _unread(override: str, is_secret: bool) -> tuple[str, list[str]]:
+def _names_secrets(override: str) -> bool:
+    """Returns whether an override that cannot be read is a mapping that names a secret."""
+    value = override.partition("=")[2]
+    return any(map(is_secret_name, re.findall(r"([\w.-]+)['\"]?\s*:(?!//)", value)))
+
+
+def _unread(override: str, is_secret: bool, clean: Callable[[str], str]) -> tuple[str, list[str]]:
     name, equals, value = override.partition("=")
     if is_secret and value and equals:
         return f"{name}={MASK}", [value.strip("'\""), value]
-    return masked(override, is_secret=False), passwords(override)
+    return clean(masked(override, is_secret=False)), passwords(override)

@@ -26,8 +26,10 @@ from runner.config.data_sizes import missing_sizes
 from runner.config.forwarded_parameters import taken_parameters
 from runner.config.mutator_entries import written_out
 from runner.config.secrets import (
+    changed,
+    environment_keys,
+    environment_names,
     give_again,
-    is_from_environment,
     is_masked,
     is_secret_key,
     masked,
@@ -35,10 +37,11 @@ from runner.config.secrets import (
     passwords,
     texts,
     variables,
+    without_variables,
 )
 from runner.config.targets import locate
 from runner.errors import ConfigError, as_yaml, did_you_mean, few
-from runner.masking import MASK, SHORTEST, masker
+from runner.masking import MASK, masker
 
 GroupNode = dict[str, Any]
 MUTATORS, INPUT, WEIGHTS = "mutators", "input", "weights"
@@ -316,12 +319,12 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
 
 def _check_variables(raw: Any) -> None:
     """Raises ConfigError for a secret in a variable of the environment that is not there."""
-    for key, text, is_secret in texts(raw):
-        gone = [name for name in variables(text) if name not in os.environ]
-        if gone and is_from_environment(text, is_secret=is_secret):
+    written = {key: text for key, text, _ in texts(raw)}
+    for key in environment_keys(raw):
+        if gone := [name for name in variables(written[key]) if name not in os.environ]:
             raise ConfigError(
-                f"{key} is {text!r}, but {gone[0]} is not set in the environment; set it, or give "
-                f"{key} another value."
+                f"{key} is {written[key]!r}, but {gone[0]} is not set in the environment; set it, "
+                f"or give {key} another value."
             )
 
 
@@ -338,21 +341,31 @@ def _check_searched(search: Mapping[str, Any]) -> None:
 def _saved_texts(raw: Any, plain: Any) -> dict[str, str]:
     """Returns what is saved in place of texts that the name of their key does not tell to be
     secrets: what is taken from the environment, and what a secret was interpolated into."""
-    found = {key: text for key, text, secret in texts(raw)
-             if is_from_environment(text, is_secret=secret)}  # fmt: skip
     written = {key: text for key, text, _ in texts(raw)}
-    resolved = [*texts(plain)]
-    secrets = {text for key, text, is_secret in resolved if is_secret or key in found}
-    secrets = {text for text in secrets if len(text) >= SHORTEST}
-    for key, text, is_secret in resolved:
-        if key in found or is_secret or "${" not in written.get(key, ""):
-            continue
-        clean = text
-        for secret in sorted(secrets, key=len, reverse=True):
-            clean = clean.replace(secret, MASK)
-        if clean != text:
-            found[key] = masked(clean, is_secret=False)
+    found = {key: written[key] for key in environment_keys(raw)}
+    names = environment_names(raw)
+
+    def hide(key: str, text: str, is_secret: bool) -> str:
+        return masked(without_variables(text, names), is_secret=is_secret)
+
+    hidden = changed(raw, hide)
+    if hidden == raw:  # nothing is a secret
+        return found
+    other = {key: text for key, text, _ in texts(_resolved(hidden))}
+    for key, text, is_secret in texts(plain):
+        is_open = is_secret or "${" not in written.get(key, "${")
+        if key not in found and not is_open and other.get(key, MASK) != text:
+            found[key] = other.get(key, MASK)
     return found
+
+
+def _resolved(hidden: Any) -> Any:
+    """Returns a config in which secrets are masked, resolved; of one whose resolvers cannot work
+    with masks, nothing."""
+    try:
+        return OmegaConf.to_container(OmegaConf.create(hidden), resolve=True)
+    except Exception:  # a resolver of the user's raises anything
+        return {}
 
 
 def leaves_of(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:

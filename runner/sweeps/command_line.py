@@ -9,12 +9,12 @@ from typing import final
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from runner.config.known_secrets import vault
 from runner.config.secrets import (
     give_again,
     has_lost,
     is_secret_key,
     key_of,
-    masked_override,
 )
 from runner.errors import ConfigError, as_yaml, few
 from runner.masking import MASK
@@ -51,7 +51,7 @@ def asked(arguments: Sequence[str]) -> AskedSweep:
     if not given or values == [None]:
         request = SweepRequest(
             name=secrets.token_hex(8),
-            arguments=[*map(masked_override, rest)],
+            arguments=[*map(vault.masked_override, rest)],
             shuffle=secrets.randbelow(2**31),
         )
         return AskedSweep(rest, request.signed(), resumes=False)
@@ -91,12 +91,14 @@ def fixed(overrides: Sequence[str]) -> Sequence[str]:
 
 def _without_secret(one: str) -> str:
     key = key_of(one)
-    return f"{key}={MASK}" if is_secret_key(key) else masked_override(one).lstrip("+")
+    return f"{key}={MASK}" if is_secret_key(key) else vault.masked_override(one).lstrip("+")
 
 
 def _merged(folder: Path, request: SweepRequest, more: Sequence[str]) -> Sequence[str]:
     """Returns the arguments of a recorded sweep with what may change. Raises ConfigError."""
-    words = [_given_again(one, more) for one in request.arguments if key_of(one) != DIR]
+    pairs = [(one, _given_again(one, more)) for one in request.arguments if key_of(one) != DIR]
+    words = [word for _, word in pairs]
+    given = {word for one, word in pairs if word != one}
     known = {*{key_of(one): one.lstrip("+") for one in words}.values()}  # the last one counts
     if why := request.doubt:
         missing = known - {one.lstrip("+") for one in more} - {*FLAGS}
@@ -112,17 +114,20 @@ def _merged(folder: Path, request: SweepRequest, more: Sequence[str]) -> Sequenc
             _check_change(folder, one, words)
             words = [word for word in words if word not in overrides or not _replaces(one, word)]
             words.append(one)
-    if lost := [key_of(one) for one in words if has_lost(one)]:
+    lost = [
+        key_of(one) for one in words if one not in given and has_lost(one, anywhere=one not in more)
+    ]
+    if lost:
         raise ConfigError(f"The sweep in {folder} needs {few(lost, SHOWN)}, {give_again(lost)}")
     return words
 
 
 def _given_again(word: str, more: Sequence[str]) -> str:
     """Returns an override of a sweep with its secret, which is not saved, if it is given again."""
-    if not has_lost(word):
+    if not has_lost(word, anywhere=True):
         return word
     for one in more:
-        new = masked_override(one)
+        new = vault.masked_override(one)
         is_same = new.lstrip("+") == word.lstrip("+") or new == one
         if key_of(one) == key_of(word) and is_same:
             return word[: len(word) - len(word.lstrip("+"))] + one.lstrip("+")

@@ -227,6 +227,34 @@ def test_overrides_are_shown_without_their_secrets(override):
     assert has_lost(shown) == (MASK in shown)
 
 
+@pytest.mark.parametrize(
+    ("override", "shown"),
+    [
+        ("+data={api_key: real", "+data=***"),
+        ("+data={n: 1, 'hf_token':real", "+data=***"),
+        ("+data={url: http://x, n: [", "+data={url: http://x, n: ["),
+    ],
+)
+def test_a_mapping_that_cannot_be_read_is_masked_if_it_names_a_secret(override, shown):
+    assert masked_override(override) == shown
+    assert bool(secrets_of_override(override)) == (shown != override)
+
+
+def test_texts_that_are_cleaned_are_masked_as_well():
+    def clean(text: str) -> str:
+        return text.replace("real", MASK)
+
+    for override, shown in {
+        "++data.user='u-real'": "++data.user=u-***",
+        "data={user: u-real, api_key: x}": "data={user:u-***,api_key:***}",
+        "data.user=u-real,b": "data.user=u-***,b",
+        "space=mlp": "space=mlp",
+    }.items():
+        assert masked_override(override, clean) == shown
+        assert not has_lost(shown) or "api_key" in shown
+        assert has_lost(shown, anywhere=True) == (MASK in shown)
+
+
 def test_a_mask_of_the_users_own_is_no_lost_secret():
     assert not has_lost("data.pattern='***'")
     assert has_lost("logger.a={_target_: b.C, password: '***'}")
