@@ -103,7 +103,7 @@ SHARED = {
         ),
         *("snapshot", "supervised", "plain_optimizer", "training_state", "running_trial"),
         *("call_by_name", "function_checkpoint"),
-        *("replicas", "data_parallel", "global_batch"),
+        *("replicas", "data_parallel", "global_batch", "model_tensors"),
     },
     "stoppers": {"stopper"},
     "strategies": {
