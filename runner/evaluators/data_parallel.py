@@ -274,10 +274,10 @@ def _check(model: nn.Module) -> None:
         if any(base.__name__ in OBSERVERS for base in type(module).__mro__):
             raise RuntimeError(
                 f"The module {name or 'itself'} ({type(module).__name__}) observes a part of each "
-                f"batch on several devices; {WAY_OUT}"
+                f"batch on several devices; {WAY_OUT}."
             )
         if any(base.__name__ in COMPILED for base in type(module).__mro__):
             raise RuntimeError(
                 f"The module {name or 'itself'} ({type(module).__name__}) is compiled, so that "
-                f"batch normalization in it would see a part of each batch; {WAY_OUT}"
+                f"batch normalization in it would see a part of each batch; {WAY_OUT}."
             )

@@ -51,7 +51,7 @@ class GlobalBatch(TorchFunctionMode):
             raise RuntimeError(
                 "The model calls other normalization layers on one device than on another, such as "
                 "layers that are skipped or chosen at random or by the data; their statistics "
-                f"would be mixed up; {WAY_OUT}"
+                f"would be mixed up; {WAY_OUT}."
             )
 
     def __torch_function__(
@@ -71,7 +71,7 @@ class GlobalBatch(TorchFunctionMode):
             name = "torch.instance_norm with running statistics"
         elif name not in REFUSED and "batch_norm" not in name:
             return func(*args, **kwargs)
-        raise RuntimeError(f"{name} sees only a part of each batch on several devices; {WAY_OUT}")
+        raise RuntimeError(f"{name} sees only a part of each batch on several devices; {WAY_OUT}.")
 
     def _operator(
         self, input: Tensor, weight: Tensor | None, bias: Tensor | None,
@@ -219,7 +219,7 @@ def _check_max_norm(max_norm: float | None) -> None:
     if max_norm is not None:
         raise RuntimeError(
             "An embedding with max_norm changes the rows that a batch uses, and sees only a part "
-            f"of each batch on several devices; {WAY_OUT}"
+            f"of each batch on several devices; {WAY_OUT}."
         )
 
 
