@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, final
 
+from runner.training.pipes import write_all
+
 Message = Mapping[str, Any]
 
 
@@ -18,15 +20,12 @@ class Outgoing:
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         size = os.fstat(self._fd).st_size
         if size and os.pread(self._fd, 1, size - 1) != b"\n":
-            self._write(b"\n")
+            write_all(self._fd, b"\n")
 
     def send(self, *messages: Message) -> None:
         """Appends messages, all at once."""
-        self._write(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
-
-    def _write(self, rest: bytes) -> None:
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+        lines = (json.dumps(message).encode() + b"\n" for message in messages)
+        write_all(self._fd, b"".join(lines))
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn, final
 
 from runner.training.leftovers import die_with_parent, process_status
 from runner.training.mailbox import Message
-from runner.training.pipes import Outbox
+from runner.training.pipes import Outbox, write_all
 
 if TYPE_CHECKING:
     import torch
@@ -57,10 +57,8 @@ class Peer:
         self._rest = b""
 
     def say(self, message: Message) -> None:
-        rest = json.dumps(message).encode() + b"\n"
         with suppress(BrokenPipeError):
-            while rest:
-                rest = rest[os.write(self._jobs, rest) :]
+            write_all(self._jobs, json.dumps(message).encode() + b"\n")
 
     def lines(self) -> Sequence[bytes] | None:
         """Returns the lines that can be read now; None once it can say nothing more."""

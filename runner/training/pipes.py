@@ -36,10 +36,8 @@ class Outbox:
     def send(self, message: object) -> None:
         if os.getpid() != self._process or not self.is_open():
             os._exit(1)
-        rest = json.dumps(message).encode() + b"\n"
         with self._lock:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
+            write_all(self._fd, json.dumps(message).encode() + b"\n")
 
 
 @final
@@ -94,6 +92,12 @@ class Inbox:
                 if not (chunk := os.read(self._input, 1 << 16)):
                     break
         os._exit(0)  # the driver has ended
+
+
+def write_all(fd: int, rest: bytes) -> None:
+    """Writes bytes to a file descriptor, all of them."""
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def copied(fd: int) -> int:

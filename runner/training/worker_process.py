@@ -13,6 +13,7 @@ from typing import Any, final
 from runner.another_process import search_path, starting
 from runner.training.fork_server import Forked, ForkServer, environment
 from runner.training.leftovers import descendants, end_all, marked, process_status
+from runner.training.pipes import write_all
 from runner.training.worker_handle import GRACE, WorkerHandle
 from runner.trial import Failure, Setup
 
@@ -90,8 +91,7 @@ class WorkerProcess(WorkerHandle):
     def pass_on(self, rest: bytes) -> None:
         """Sends messages, one line each."""
         with contextlib.suppress(BrokenPipeError):
-            while rest:
-                rest = rest[os.write(self._jobs, rest) :]
+            write_all(self._jobs, rest)
 
     def lines(self) -> Iterator[bytes]:
         """Yields the lines received since the last call."""
