@@ -111,7 +111,6 @@ class ReplicaGroup(Replicas):
         if device.type != "cpu":  # messages between processors, for which no device must wait
             self._words = dist.new_group(backend="gloo")
         self._mode = GlobalBatch(statistics, self._words)
-        self._model: nn.Module = nn.Identity()
         self._wrapped: list[DistributedDataParallel] = []
 
     # The part of the first process, and of the others, in a training
@@ -158,7 +157,7 @@ class ReplicaGroup(Replicas):
 
     def forward(self, model: nn.Module) -> Forward:
         _check(model)
-        self._model = model
+        self._mode.know(model)
         self._copy_first(dict(named_tensors(model)))
         if not any(parameter.requires_grad for parameter in model.parameters()):
             return model
@@ -183,10 +182,8 @@ class ReplicaGroup(Replicas):
         begin, end = (size * (self._rank + i) // self._size for i in (0, 1))
         if not is_shared:
             begin, end = 0, size
-        self._mode.begin(self._model)
-        with self._mode if is_shared else nullcontext():
+        with self._mode.forward_pass() if is_shared else nullcontext():
             loss = loss_of((inputs[begin:end], targets[begin:end]))
-        self._mode.end()
         share = (end - begin) / (size if is_shared else size * self._size)
         weighted_sum: Any = _WeightedSum.apply
         whole: Tensor = weighted_sum(loss, share, self._size)

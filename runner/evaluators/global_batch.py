@@ -1,6 +1,7 @@
 """Layers that depend on a whole batch, of which each of several processes has a part."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, final
 
 import torch
@@ -30,14 +31,18 @@ class GlobalBatch(TorchFunctionMode):
         self._layers: dict[int, int] = {}  # the tensors of a model, by id -> their places in it
         self._calls = 0  # of layers in a forward pass
 
-    def begin(self, model: nn.Module) -> None:
-        """A forward pass of a model begins."""
+    def know(self, model: nn.Module) -> None:
+        """Learns which layers there are, so that they are told apart."""
         tensors = (*model.parameters(), *model.buffers())
         self._layers = {id(tensor): place for place, tensor in enumerate(tensors)}
-        self._calls = 0
 
-    def end(self) -> None:
-        """The forward pass has ended. Raises RuntimeError if it has not for another part."""
+    @contextmanager
+    def forward_pass(self) -> Iterator[None]:
+        """Is this mode for a forward pass in the block. Raises RuntimeError, in all processes,
+        where that pass calls other layers for another part."""
+        self._calls = 0
+        with self:
+            yield
         self._compare(END)
 
     def _compare(self, *what: int) -> None:
