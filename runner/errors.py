@@ -143,8 +143,7 @@ def few(words: Collection[str], most: int) -> str:
 
 def message(error: BaseException) -> str:
     """Returns the message of an exception, without secrets and line breaks; of a very long one, its
-    start.
-    Works for any exception, also for one whose message cannot be asked for."""
+    start. Works for any exception, also for one whose message cannot be asked for."""
     return _said(lambda: str(error), "(its message raises an exception)", LONGEST)
 
 

@@ -84,8 +84,8 @@ def freed(overrides: Sequence[str], secrets: Collection[str] = ()) -> list[str]:
     """Returns overrides in Hydra's syntax. Arguments next to an overridden `_target_` need no plus,
     because the new target determines which arguments exist; nor do secrets that are given again for
     a run, whose config has keys of its own: by their names, or since the run has them in the place
-    of `secrets`. A list of objectives replaces the only one, which Hydra
-    would try to merge, and constraints need no quotes."""
+    of `secrets`. A list of objectives replaces the only one, which Hydra would try to merge, and
+    constraints need no quotes."""
     is_of_run = any(one.startswith(OF_RUN) for one in overrides)
     overrides = [part for override in overrides for part in _written_out(override)]
     nodes = {node for override in overrides if (node := _with_target(override)) is not None}
