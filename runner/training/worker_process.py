@@ -61,6 +61,7 @@ class WorkerProcess(WorkerHandle):
         self.devices = devices
         self.mark = f"{MARK}={uuid.uuid4().hex}"
         self._checked = 0.0
+        self._ends_at: float | None = None  # when it is to have ended, as its main thread has
         self._buffer = b""
         self._closed = False  # whether the reports have ended
         self.reports, write_end = os.pipe()
@@ -116,16 +117,18 @@ class WorkerProcess(WorkerHandle):
         self.process.found(pid)
 
     def look(self, now: float) -> None:
-        """Looks at the process from time to time: one that a trial stopped goes on, and one whose
-        main thread has ended is ended."""
+        """Looks at the process from time to time: one that a trial stopped goes on, and one that
+        does not end with its main thread is ended."""
         if now < self._checked + CHECK:
             return
         self._checked = now
         status = "" if self.process.pid is None else process_status(self.process.pid)
         if status == "T":
             self._signal(SIGCONT)
-        elif status == "Z" and self.process.poll() is None:
-            self._give_up("the main thread of the worker has ended")
+        elif status == "Z" and self.process.poll() is None:  # the end of a process takes time, too
+            self._ends_at = self._ends_at or now + GRACE
+            if now >= self._ends_at:
+                self._give_up("the main thread of the worker has ended")
 
     def terminate(self) -> None:
         self._signal(SIGTERM)

@@ -1,25 +1,31 @@
 """What a driver hears of its workers: reports, whether they load data, and what trials left."""
 
+import pytest
 from among import ENDS
 from searches import ARITHMETIC
 from services import make_service
 
 from runner.engines.py import PyEngine
+from runner.training import worker_process
 from runner.trial import Setup, Trial
 
 SLOW = {"_target_": "toy.SlowData", "shape": [1], "classes": 2, "seconds": 0.0}
+ENGINE = PyEngine(space={"_target_": "toy.Net"}, trust=["toy"])
+
+
+def setup_of(folder, seconds=0.0):
+    """Data that takes so long to load."""
+    return Setup("runner.engines.py.PyEngine", ARITHMETIC, SLOW | {"seconds": seconds},
+                 ("data.seconds",), ("toy",), folder)  # fmt: skip
 
 
 def reports_of(folder, seconds, **limits):
     """The reports of trials that need data which takes so long to load, one after another."""
-    setup = Setup("runner.engines.py.PyEngine", ARITHMETIC, SLOW | {"seconds": seconds[0]},
-                  ("data.seconds",), ("toy",), folder)  # fmt: skip
-    service = make_service("local", setup, limits)
-    engine = PyEngine(space={"_target_": "toy.Net"}, trust=["toy"])
+    service = make_service("local", setup_of(folder, seconds[0]), limits)
     reports = []
     for number, wait in enumerate(seconds):
-        sample = {**engine.space.default(), "data.seconds": wait}
-        [job] = engine.plan([Trial(number, sample, seed=number)])
+        sample = {**ENGINE.space.default(), "data.seconds": wait}
+        [job] = ENGINE.plan([Trial(number, sample, seed=number)])
         service.submit(job)
         while sum(report.kind in ENDS for report in reports) <= number:
             service.poll(reports.append, 0.2)
@@ -41,3 +47,27 @@ def test_loading_the_data_counts_for_the_limit_of_a_trial(tmp_path):
     reports = reports_of(tmp_path, [0.0, 600.0], trial_timeout=20.0, retries=0)
     assert ends(reports) == [(0, "finished"), (1, "failed")]
     assert reports[-1].failure.reason == "timed out"
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_worker_whose_main_thread_has_ended_has_time_to_end(ends, tmp_path, monkeypatch):
+    """And then says how it has; the system ends the other threads of a process one by one."""
+    service = make_service("local", setup_of(tmp_path), {"stall_timeout": 600.0})
+    sample = {**ENGINE.space.default(), "data.seconds": 600.0}
+    service.submit(next(iter(ENGINE.plan([Trial(0, sample, seed=0)]))))
+    service.poll(lambda report: None, 0.1)
+    [worker] = service._workers
+    while worker.process.pid is None:
+        service.poll(lambda report: None, 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker_process, "process_status", lambda pid: "Z")
+        worker.look(1e6)
+        worker.look(1e6 + worker_process.CHECK)
+        assert worker.doomed is None
+        if ends:
+            worker.kill()
+            assert "SIGKILL" in worker.death().text
+        else:
+            worker.look(1e6 + worker_process.GRACE)
+            assert "main thread" in worker.death().text and worker.gone
+    service.close()
