@@ -38,8 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
     _mark_sampled(items)
     if (share := config.getoption("exhaustive")) > 1:
-        kept = [item for item in items if is_among(item, share)]
-        config.hook.pytest_deselected(items=[item for item in items if item not in {*kept}])
+        kept, left = [], []
+        for item in items:
+            (kept if is_among(item, share) else left).append(item)
+        config.hook.pytest_deselected(items=left)
         items[:] = kept
 
 

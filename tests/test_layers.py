@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -185,17 +186,37 @@ def is_import(call: ast.Call) -> bool:
     return ast.unparse(call.func).split(".")[-1] in ("import_module", "__import__")
 
 
-TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
-ARROWS = {name: set(imported(tree)) for name, tree in TREES.items()}
-for name, words in COMPARED.items():
-    ARROWS[name] -= {f"runner.{word}" for word in words}
 PACKAGES = {name for name, path in MODULES.items() if path.name == "__init__.py"}
-GRAPH = {
-    name: {other for other in seen if other in MODULES and other != name}
-    for name, seen in ARROWS.items()
-}
-OURS = [(a.removeprefix("runner."), b.removeprefix("runner."))
-        for a, seen in GRAPH.items() for b in seen if a.startswith("runner.")]  # fmt: skip
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """All that each module imports."""
+    found = {name: set(imported(tree)) for name, tree in trees().items()}
+    for name, words in COMPARED.items():
+        found[name] -= {f"runner.{word}" for word in words}
+    return found
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """The modules of ours that each imports."""
+    return {
+        name: {other for other in seen if other in MODULES and other != name}
+        for name, seen in arrows().items()
+    }
+
+
+@cache
+def ours() -> list[tuple[str, str]]:
+    """The arrows that begin in `runner`, without that name."""
+    return [(a.removeprefix("runner."), b.removeprefix("runner."))
+            for a, seen in graph().items() for b in seen if a.startswith("runner.")]  # fmt: skip
 
 
 def place(name: str) -> tuple[int, str]:
@@ -209,7 +230,7 @@ def place(name: str) -> tuple[int, str]:
 
 def test_every_arrow_points_down():
     up = []
-    for name, other in OURS:
+    for name, other in ours():
         (line, entry), (below, target) = place(name), place(other)
         if below <= line and entry != target:
             up.append(f"{name} -> {other}")
@@ -231,20 +252,20 @@ def folder(name: str) -> str:
 def folders() -> dict[str, set[str]]:
     """The folders, and those that each imports from."""
     found: dict[str, set[str]] = defaultdict(set)
-    for name, seen in GRAPH.items():
+    for name, seen in graph().items():
         found[folder(name)] |= {folder(other) for other in seen} - {folder(name)}
     return found
 
 
-@pytest.mark.parametrize("graph", [GRAPH, folders()], ids=["modules", "folders"])
-def test_there_is_no_ring(graph):
+@pytest.mark.parametrize("nodes", [graph, folders])
+def test_there_is_no_ring(nodes):
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(nodes()).prepare()
     except CycleError as error:
         ring = error.args[1]
         arrows = [
             f"{a} -> {b}"
-            for a, seen in GRAPH.items()
+            for a, seen in graph().items()
             for b in sorted(seen)
             if folder(a) != folder(b) and {folder(a), folder(b)} <= {*map(folder, ring)}
         ]
@@ -253,11 +274,11 @@ def test_there_is_no_ring(graph):
 
 
 def test_what_is_imported_by_name_is_known_here():
-    users = {name for name, tree in TREES.items() for node in ast.walk(tree)
+    users = {name for name, tree in trees().items() for node in ast.walk(tree)
              if isinstance(node, ast.Call) and is_import(node)
              if not isinstance(node.args[0], ast.Constant)}  # fmt: skip
     assert users == BY_NAME
-    assert {*runner._HOME.values()} <= GRAPH["runner"], "also imported for type checkers"
+    assert {*runner._HOME.values()} <= graph()["runner"], "also imported for type checkers"
 
 
 NAMES = r"((?:`[\w.]+`,?\s*)+)\."
@@ -266,7 +287,7 @@ NOT, BUT = f"Must not import {NAMES}", f"Must import nothing of `runner` but {NA
 
 def said(package: str, sentence: str) -> set[str]:
     """The modules that the docstring of a package names in a sentence."""
-    text = re.sub(r"\s+", " ", ast.get_docstring(TREES[package]) or "")
+    text = re.sub(r"\s+", " ", ast.get_docstring(trees()[package]) or "")
     names = {name for found in re.findall(sentence, text) for name in re.findall(r"[\w.]+", found)}
     return {f"runner.{name}" if f"runner.{name}" in MODULES else name for name in names}
 
@@ -280,11 +301,11 @@ def test_what_the_docstring_of_a_package_forbids_is_not_imported_there(package):
     forbidden, allowed = said(package, NOT), said(package, BUT)
     assert forbidden | allowed, "it says what must not be imported"
     assert forbidden | allowed <= {*MODULES, "torch"}, "it names modules"
-    arrows = [(name, other) for name in MODULES if within(name, {package}) and name != "runner"
-              for other in ARROWS[name]]  # fmt: skip
-    wrong = [(name, other) for name, other in arrows if within(other, forbidden)]
+    seen = [(name, other) for name in MODULES if within(name, {package}) and name != "runner"
+            for other in arrows()[name]]  # fmt: skip
+    wrong = [(name, other) for name, other in seen if within(other, forbidden)]
     if allowed:
-        wrong += [(name, other) for name, other in arrows if other.startswith("runner.")
+        wrong += [(name, other) for name, other in seen if other.startswith("runner.")
                   if not within(other, allowed | {package})]  # fmt: skip
     assert not wrong
 
@@ -292,7 +313,7 @@ def test_what_the_docstring_of_a_package_forbids_is_not_imported_there(package):
 def test_the_members_of_a_family_do_not_import_each_other():
     wrong = [
         f"{name} -> {other}"
-        for name, other in OURS
+        for name, other in ours()
         for family, _, member in [name.partition(".")]
         if family in SHARED and other.startswith(f"{family}.") and member
         if other.split(".")[1] not in {*SHARED[family], member.partition(".")[0]}
@@ -301,7 +322,7 @@ def test_the_members_of_a_family_do_not_import_each_other():
 
 
 def test_spaces_import_nothing_else_of_ours_than_runner_nn():
-    for name, seen in GRAPH.items():
+    for name, seen in graph().items():
         if name.startswith("spaces."):
             assert seen == {"runner.nn"}, name
         assert name.startswith("spaces.") or not any(n.startswith("spaces") for n in seen), name
@@ -310,7 +331,7 @@ def test_spaces_import_nothing_else_of_ours_than_runner_nn():
 @pytest.mark.parametrize("extra", sorted(EXTRAS))
 def test_an_extra_is_imported_in_one_file_only(extra):
     users = defaultdict(set)
-    for name, seen in ARROWS.items():
+    for name, seen in arrows().items():
         for other in seen:
             users[other.split(".")[0]].add(name)
     assert len(users[extra]) <= 1

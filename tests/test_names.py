@@ -3,21 +3,26 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from module_state import classes_that_change, state_in
 
 ROOT = Path(__file__).parents[1] / "runner"
-MODULES = {
-    str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))
-}
-
 # Public names that mean two things: a function of a graph, and the evaluator that is the `_target_`
 # of a config; what a job reports of a trial, and what `runner.graph.check_conversion` found; the
 # choices of a config's model, and the base of models that were written for NNI.
 PUBLIC = {"Function", "Report", "ModelSpace"}
 
 LINES, STATEMENTS = 500, 60
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    return {
+        str(path.relative_to(ROOT)): ast.parse(path.read_text())
+        for path in sorted(ROOT.rglob("*.py"))
+    }
 
 
 def _assigned(node: ast.stmt) -> tuple[str, ast.expr] | None:
@@ -45,7 +50,7 @@ def _defined(tree: ast.Module) -> Iterator[str]:
 def clashes() -> dict[str, list[str]]:
     """The names that are defined more than once, without leading underscores, and where."""
     found: dict[str, list[str]] = defaultdict(list)
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         for name in _defined(tree):
             found[name.lstrip("_")].append(path)
     return {name: paths for name, paths in found.items() if len(paths) > 1}
@@ -75,14 +80,14 @@ KEPT = {
 
 
 def test_no_module_holds_state():
-    changing = classes_that_change(MODULES.values())
-    found = {f"{path}: {name}" for path, tree in MODULES.items()
+    changing = classes_that_change(modules().values())
+    found = {f"{path}: {name}" for path, tree in modules().items()
              for name in state_in(tree, changing)}  # fmt: skip
     assert found == {*KEPT}
 
 
 def test_no_file_and_no_function_is_too_long():
-    for path, tree in MODULES.items():
+    for path, tree in modules().items():
         assert len((ROOT / path).read_text().splitlines()) <= LINES, path
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

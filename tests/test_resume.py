@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runner.config.compose import changed, compose_config
@@ -27,6 +27,7 @@ def resolvers():
     register_resolvers()
 
 
+@settings(max_examples=30)  # each takes a quarter of a second
 @given(PATHS)
 @example("null")
 @example("True")

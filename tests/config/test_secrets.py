@@ -116,6 +116,7 @@ def test_what_is_ours_and_what_is_labelled_by_choices_is_none():
     }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     "option",
     sorted(

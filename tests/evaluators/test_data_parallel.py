@@ -139,6 +139,7 @@ def test_layers_whose_batch_cannot_be_seen_whole_are_refused(two, kind, text):
     assert "training.devices_per_trial=1" in end.failure.text
 
 
+@pytest.mark.exhaustive
 def test_all_devices_score_with_what_the_first_keeps_outside_of_buffers(two, tmp_path):
     """Outputs that a module keeps are of other shapes on other devices, and stay as they are."""
     net = {"kind": "attribute", "folder": str(tmp_path)}

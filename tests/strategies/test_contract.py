@@ -141,7 +141,7 @@ class TestStrategy:
             assert (random.getstate(), numpy.random.get_state()[1].tolist()) == before
         assert runs[0] == runs[1]
 
-    @pytest.mark.sampled(3)
+    @pytest.mark.sampled(5)
     @pytest.mark.parametrize("slots", [1, 3])
     def test_a_run_resumed_at_any_event_goes_on_as_it_would_have(
         self, make, space, drive, slots
@@ -174,7 +174,7 @@ class TestStrategy:
             if strategy.varies and not known:  # later ones may be sure of what is best
                 assert any(sample != usual for sample in found)
 
-    @pytest.mark.sampled(3)
+    @pytest.mark.sampled(5)
     @pytest.mark.parametrize("slots", [1, 3])
     def test_a_run_in_which_variants_are_chosen_resumes(self, make, space, drive, slots) -> None:
         whole = drive(make(space, 0), score, trials=10, slots=slots, variants=3)

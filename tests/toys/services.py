@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
 
+import pytest
 from fake_ray import FakeRay
 
 from runner.training import ray as ray_service
@@ -34,6 +35,12 @@ USUAL = {
 APART = " apart"
 IN_WORKERS = ["local", "ray", f"ray{APART}", "slurm"]
 SERVICES = ["inline", *IN_WORKERS]
+
+
+def each_service(*exhaustive: str) -> list[Any]:
+    """The parameters of a test of all services, of which some are exhaustive."""
+    marks = {name: [pytest.mark.exhaustive] for name in exhaustive}
+    return [pytest.param(name, marks=marks.get(name, [])) for name in SERVICES]
 
 
 def make_service(name: str, setup: Setup, limits: Mapping[str, Any], ray=None) -> TrainingService:

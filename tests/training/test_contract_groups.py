@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from searches import ARITHMETIC, NOTHING, Grouped, trouble
-from services import SERVICES, make_service
+from services import each_service, make_service
 
 from runner.trial import Job, Setup, Trial
 
@@ -20,10 +20,7 @@ def group(widths=WIDTHS):
     return job
 
 
-SLURM = pytest.param("slurm", marks=pytest.mark.exhaustive)
-
-
-@pytest.fixture(params=[*(name for name in SERVICES if name != "slurm"), SLURM])
+@pytest.fixture(params=each_service("ray", "slurm"))
 def name(request):
     return request.param
 

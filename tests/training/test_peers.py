@@ -227,6 +227,7 @@ def test_workers_elsewhere_have_several_devices_too(name, two, tmp_path):
     assert [report.metrics for report in reports] == [report.metrics for report in expected]
 
 
+@pytest.mark.exhaustive
 def test_a_whole_search_with_promoted_trials(here):
     """Trials go on where those of lower rungs ended."""
     model = ["dropouts=[0.0]", "norms=[none]", "activations=[tanh]", "widths=[32]"]

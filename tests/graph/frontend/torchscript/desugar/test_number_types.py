@@ -519,6 +519,7 @@ def takes(function, *numbers) -> bool:
     return True
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", MATH)
 def test_a_function_of_math_gives_what_it_gives_in_python(name: str) -> None:
     """Of each kind of number, and of tensors of one number."""
