@@ -88,14 +88,16 @@ def is_disconnection(error: BaseException) -> bool:
     return is_of_gloo or isinstance(error, dist.DistError)
 
 
-def warm_up(group: "ReplicaGroup", device: torch.device) -> None:
-    """Trains a model of one weight, so that what is imported, and said once, comes before the first
-    trial."""
-    model = nn.Linear(1, 1).to(device)
-    inputs = torch.ones(2, 1, device=device)
-    forward = group.forward(model)
-    loss = group.loss(lambda batch: forward(batch[0]).mean(), (inputs, inputs))
-    loss.backward()  # type: ignore[no-untyped-call]
+def meet(meeting: Path, rank: int, size: int, device: torch.device) -> None:
+    """Meets the other processes for the first time, and trains a model of one weight: what is
+    imported for that, and what torch says once, comes before the first trial."""
+    with replica_group(meeting, rank, size, device) as group:
+        model = nn.Linear(1, 1).to(device)
+        inputs = torch.ones(2, 1, device=device)
+        forward = group.forward(model)
+        loss = group.loss(lambda batch: forward(batch[0]).mean(), (inputs, inputs))
+        loss.backward()  # type: ignore[no-untyped-call]
+    meeting.unlink(missing_ok=True)
 
 
 @final

@@ -155,6 +155,15 @@ def process_status(pid: int) -> str:
         return ""
 
 
+def ending(code: int) -> str:
+    """Returns how a process has ended, by its exit code, for a sentence."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in {*signal.Signals} else f"signal {-code}"
+    why = " (manually, or by the system for lack of memory)" if -code == signal.SIGKILL else ""
+    return f"was killed by {name}{why}"
+
+
 def _of_library(pid: int) -> bool:
     with contextlib.suppress(OSError):
         command = Path(f"/proc/{pid}/cmdline").read_bytes()

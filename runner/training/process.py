@@ -6,14 +6,14 @@ import platform
 import sys
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from runner.training.leftovers import adopt_orphans, die_with_parent
-from runner.training.peers import Following, Peers, meet
+from runner.training.peers import Peer, fork_peers
 from runner.training.pipes import Inbox, Outbox, copied
 
 if TYPE_CHECKING:
@@ -53,18 +53,17 @@ def _serve(reports: int) -> None:
     hello = dict(inbox.first())
     _settle(hello)
 
-    peers = None
+    peers: Sequence[Peer] = ()
     if len(hello["devices"]) > 1:
-        folder, shared = (Path(hello["setup"][name]) for name in ("folder", "shared_data"))
-        hello |= {"meeting": str(shared / f"replicas-{uuid.uuid4().hex}")}
-        peers = Peers(len(hello["devices"]) - 1, folder, shared)
+        meeting = Path(hello["setup"]["shared_data"]) / f"replicas-{uuid.uuid4().hex}"
+        hello |= {"meeting": str(meeting)}
 
         def follow(rank: int, reports: int) -> None:
             inbox.close()
             _ending(_follow, hello, rank, reports)
 
-        peers.fork(follow)  # before there are threads
-        peers.listen(outbox)
+        peers = fork_peers(len(hello["devices"]) - 1, follow)  # before there are threads
+        outbox.send({"pid": os.getpid(), "peers": [peer.pid for peer in peers]})
     inbox.listen()
 
     from runner.errors import one_line
@@ -73,7 +72,9 @@ def _serve(reports: int) -> None:
 
     traces: list[Traces] = []
     care = _care(outbox, inbox, traces)
-    worker = _prepared(hello, 0, care if peers is None else _with_peers(care, peers, traces))
+    if peers:
+        care = _with_peers(care, peers, outbox, hello["setup"], traces)
+    worker = _prepared(hello, 0, care)
     outbox.send("ready")
     with _output_to(Path(os.devnull)):
         worker.load()
@@ -108,6 +109,7 @@ def _follow(hello: Mapping[str, Any], rank: int, reports: int) -> None:
     outbox, inbox = Outbox(reports), Inbox()
     inbox.listen()
 
+    from runner.training.following import Following
     from runner.training.service import Traces
 
     following = Following(outbox, rank, len(hello["devices"]))
@@ -141,19 +143,30 @@ def _prepared(hello: Mapping[str, Any], rank: int, care: "ProcessCare") -> "Work
     worker = Worker(Setup.from_json(hello["setup"]), torch.device(devices[rank]), care)
     worker.prepare()
     if len(devices) > 1:
+        from runner.evaluators.data_parallel import meet
+
         with _output_to(Path(os.devnull)):
             meet(Path(hello["meeting"]), rank, len(devices), worker.device)
     return worker
 
 
-def _with_peers(care: "ProcessCare", peers: Peers, traces: "list[Traces]") -> "ProcessCare":
+def _with_peers(
+    care: "ProcessCare",
+    peers: Sequence[Peer],
+    outbox: Outbox,
+    setup: Mapping[str, Any],
+    traces: "list[Traces]",
+) -> "ProcessCare":
     """Returns what this process does between trials, if peers take part in them."""
+    from runner.training.leading import Leading
+
+    leading = Leading(peers, outbox, Path(setup["folder"]), Path(setup["shared_data"]))
 
     def finish() -> bool:
-        traces.append(peers.finish())
+        traces.append(leading.finish())
         return care.finish()
 
-    return replace(care, finish=finish, training=peers.training)
+    return replace(care, finish=finish, training=leading.training)
 
 
 def _care(outbox: Outbox, inbox: Inbox, traces: "list[Traces]") -> "ProcessCare":

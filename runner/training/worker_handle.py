@@ -25,7 +25,7 @@ class WorkerHandle(ABC):
         self.before: Sequence[int] = ()  # the trials of its job before
         self.attempt = 0
         self.ready = False
-        self.loading = False  # whether it is loading data
+        self._loading: set[int] = set()  # its processes that are loading data, by their ranks
         self.traces: Traces | None = None  # what its last job left behind, once it has tidied up
         self.started = self.heard = 0.0  # monotonic seconds
         self.doomed: Failure | None = None  # why it is being terminated
@@ -70,6 +70,11 @@ class WorkerHandle(ABC):
         """Whether it may be given a job now."""
         return self.job is None and self.doomed is None
 
+    @property
+    def loading(self) -> bool:
+        """Whether it is loading data."""
+        return bool(self._loading)
+
     def look(self, now: float) -> None:  # noqa: B027
         """Looks from time to time whether it is alive; `now` is in monotonic seconds."""
 
@@ -103,10 +108,11 @@ class WorkerHandle(ABC):
         if data == "ready":
             self.ready = True
             self.started = self.heard
-        elif "pid" in data:
-            self._found(data["pid"])
+        elif "pid" in data or "ended" in data:
+            self.told(data)
         elif "loading" in data:
-            self.loading = data["loading"]
+            change = self._loading.add if data["loading"] else self._loading.discard
+            change(data.get("rank", 0))
         elif "late" in data:
             self.doomed = self.doomed or Failure("crashed", data["late"])
         elif "left" in data:
@@ -118,8 +124,8 @@ class WorkerHandle(ABC):
             return Report(data["trial"], data["kind"], data["metrics"], failure, gain)
         return None
 
-    def _found(self, pid: int) -> None:  # noqa: B027
-        """Takes the number of its process, which it tells itself."""
+    def told(self, of_processes: Mapping[str, Any]) -> None:  # noqa: B027
+        """Takes what it tells of its processes: their numbers, or how one of them has ended."""
 
     @property
     def is_restless(self) -> bool:

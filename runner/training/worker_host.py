@@ -90,8 +90,8 @@ class WorkerHost:
         lines = (*self._worker.lines(),)
         whole: set[int] = set()  # trials all of whose files are sent
         for message in map(_parsed, lines):
-            if "pid" in message:
-                self._worker.process.found(message["pid"])
+            if "pid" in message or "ended" in message:
+                self._worker.told(message)
             elif message.get("kind") in ENDS:
                 whole.add(message["trial"])
             elif "left" in message:  # it wrote the last of what trials had printed

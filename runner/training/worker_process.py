@@ -7,12 +7,12 @@ import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGTERM, Signals
+from signal import SIGCONT, SIGKILL, SIGTERM
 from typing import Any, final
 
 from runner.another_process import search_path, starting
 from runner.training.fork_server import Forked, ForkServer, environment
-from runner.training.leftovers import descendants, end_all, marked, process_status
+from runner.training.leftovers import descendants, end_all, ending, marked, process_status
 from runner.training.pipes import write_all
 from runner.training.worker_handle import GRACE, WorkerHandle
 from runner.trial import Failure, Setup
@@ -61,6 +61,8 @@ class WorkerProcess(WorkerHandle):
         self.devices = devices
         self.mark = f"{MARK}={uuid.uuid4().hex}"
         self._checked = 0.0
+        self._peers: Sequence[int] = ()  # its processes for further devices
+        self._ended = ""  # how one of its processes has, and thus all
         self._ends_at: float | None = None  # when it is to have ended, as its main thread has
         self._buffer = b""
         self._closed = False  # whether the reports have ended
@@ -113,19 +115,25 @@ class WorkerProcess(WorkerHandle):
         self._closed = True
         self.doomed = self.doomed or Failure("crashed", why)
 
-    def _found(self, pid: int) -> None:
-        self.process.found(pid)
+    def told(self, of_processes: Mapping[str, Any]) -> None:
+        if "ended" in of_processes:
+            self._ended = of_processes["ended"]
+        else:
+            self.process.found(of_processes["pid"])
+            self._peers = of_processes.get("peers", ())
 
     def look(self, now: float) -> None:
-        """Looks at the process from time to time: one that a trial stopped goes on, and one that
+        """Looks at its processes from time to time: those that a trial stopped go on, and one that
         does not end with its main thread is ended."""
         if now < self._checked + CHECK:
             return
         self._checked = now
-        status = "" if self.process.pid is None else process_status(self.process.pid)
-        if status == "T":
+        pids = () if self.process.pid is None else (self.process.pid, *self._peers)
+        statuses = {process_status(pid) for pid in pids}
+        if "T" in statuses:
             self._signal(SIGCONT)
-        elif status == "Z" and self.process.poll() is None:  # the end of a process takes time, too
+        elif "Z" in statuses and self.process.poll() is None:
+            # The system ends the threads of a process one by one.
             self._ends_at = self._ends_at or now + GRACE
             if now >= self._ends_at:
                 self._give_up("the main thread of the worker has ended")
@@ -153,18 +161,13 @@ class WorkerProcess(WorkerHandle):
     def death(self) -> Failure:
         if self.doomed is not None:
             return self.doomed
+        if self._ended:
+            return Failure("crashed", self._ended)
         try:
             code = self.process.wait(timeout=GRACE)
         except subprocess.TimeoutExpired:
             return Failure("crashed", "the worker closed its reports")
-        if code < 0:
-            name = Signals(-code).name if -code in {*Signals} else f"signal {-code}"
-            how = f"the worker was killed by {name}"
-            if -code == SIGKILL:
-                how += " (manually, or by the system for lack of memory)"
-        else:
-            how = f"the worker ended with exit code {code}"
-        return Failure("crashed", how)
+        return Failure("crashed", f"the worker {ending(code)}")
 
 
 def close_all(workers: "list[WorkerProcess]") -> None:

@@ -14,6 +14,7 @@ from processes import alive
 from several_devices import Devices, job_of, run_here, setup_for
 
 import runner
+from runner.training import peers
 from runner.training.leftovers import descendants
 from runner.trial import trial_folder
 
@@ -38,6 +39,43 @@ def have_ended(pids):
     return not any(map(alive, pids))
 
 
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("raise SystemExit(3)", "ended with exit code 3"),
+        ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV"),
+        ("import os, time; os.close(1); time.sleep(60)", "closed its reports"),
+    ],
+)
+def test_a_peer_that_says_no_more_is_asked_how_it_has_ended(code, how, monkeypatch):
+    monkeypatch.setattr(peers, "GRACE", 2.0 if "sleep" not in code else 0.05)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        peer = peers.Peer(1, process.pid, -1, process.stdout.fileno())
+        assert peer.messages() is None
+        assert peer.end() == how
+        process.kill()
+
+
+def test_a_peer_whose_exit_code_a_trial_has_taken_has_ended(monkeypatch):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        assert peers.Peer(1, process.pid, -1, -1).end().startswith("has ended (how, only code of a")
+
+
+def test_a_peer_says_whole_messages():
+    reports, theirs = os.pipe()
+    peer = peers.Peer(1, 0, -1, reports)
+    os.write(theirs, b'{"ready": true}\n{"left"')
+    assert peer.messages() == [{"ready": True}]
+    os.write(theirs, b": {}}\n")
+    assert peer.messages() == [{"left": {}}]
+    os.write(theirs, b"what a trial printed\n")
+    with pytest.raises(ValueError, match="Expecting value"):
+        peer.messages()
+    os.close(theirs)
+    os.close(reports)
+
+
 FAULTS = {
     "wrong": ("error", "ValueError: no such step"),
     "wrong_behind": ("error", "shape"),
@@ -56,6 +94,9 @@ def test_a_fault_on_one_device_costs_what_it_costs_alone(two, kind, rank):
     found = failure(two.run(job_of(1, "Faulty", net=net)))
     assert found.reason == reason and text in found.text
     assert "gloo" not in found.text
+    if reason == "crashed":
+        whose = "the worker " if rank == 0 else "process 2 of 2 of the worker "
+        assert found.text.startswith(whose)
     error = trial_folder(two.setup.folder, 1) / "error.txt"
     assert error.is_file() == (reason != "crashed")
     if error.is_file():
@@ -88,6 +129,7 @@ def test_a_device_that_dies_between_trials_costs_none(two):
     while worker.job is not None:
         two.service.poll(lambda report: None, 0.1)
     [peer] = descendants(worker.process.pid)
+    assert worker._peers == [peer]
     os.kill(peer, signal.SIGKILL)
     while two.service._workers == [worker]:
         two.service.poll(lambda report: None, 0.1)
