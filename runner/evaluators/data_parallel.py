@@ -32,6 +32,7 @@ from runner.trial import Metrics
 FOREVER: Final = timedelta(days=365)  # who waits for whom is watched elsewhere
 INTERFACE = "GLOO_SOCKET_IFNAME"  # the variable that names the network of gloo's sockets
 OBSERVERS = ("ObserverBase", "FakeQuantizeBase")  # of torch.ao.quantization
+TWICE = "mark a variable ready only once"  # what DistributedDataParallel says
 COMPILED = ("ScriptModule", "OptimizedModule")  # whose layers cannot be seen from Python
 
 
@@ -96,7 +97,7 @@ def meet(meeting: Path, rank: int, size: int, device: torch.device) -> None:
         inputs = torch.ones(2, 1, device=device)
         forward = group.forward(model)
         loss = group.loss(lambda batch: forward(batch[0]).mean(), (inputs, inputs))
-        loss.backward()  # type: ignore[no-untyped-call]
+        group.backward(loss)
     meeting.unlink(missing_ok=True)
 
 
@@ -190,6 +191,18 @@ class ReplicaGroup(Replicas):
         weighted_sum: Any = _WeightedSum.apply
         whole: Tensor = weighted_sum(loss, share, self._size)
         return whole
+
+    def backward(self, loss: Tensor) -> None:
+        try:
+            with self._mode.backward_pass():
+                torch.autograd.backward(loss)
+        except RuntimeError as error:
+            if TWICE not in str(error):
+                raise
+            raise RuntimeError(
+                "Parameters get gradients twice in a step, as with reentrant activation "
+                f"checkpointing; call checkpoint with use_reentrant=False, or {WAY_OUT}."
+            ) from error
 
     # Scoring
 

@@ -1,6 +1,6 @@
 """Layers that depend on a whole batch, of which each of several processes has a part."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, final
 
@@ -30,6 +30,7 @@ class GlobalBatch(TorchFunctionMode):
         self.group, self._words = group, words
         self._layers: dict[int, int] = {}  # the tensors of a model, by id -> their places in it
         self._calls = 0  # of layers in a forward pass
+        self._is_backward = False
 
     def know(self, model: nn.Module) -> None:
         """Learns which layers there are, so that they are told apart."""
@@ -44,6 +45,27 @@ class GlobalBatch(TorchFunctionMode):
         with self:
             yield
         self._compare(END)
+
+    @contextmanager
+    def backward_pass(self) -> Iterator[None]:
+        """Is this mode for a backward pass in the block. Raises RuntimeError where that computes
+        normalization again: a process that does so alone would wait for the others for ever."""
+        self._is_backward = True
+        try:
+            with self:
+                yield
+        finally:
+            self._is_backward = False
+
+    def _enter(self, layer: Tensor | None, channels: int) -> None:
+        """All processes enter a layer that depends on the whole batch, which is known by one of its
+        tensors."""
+        if self._is_backward:
+            raise RuntimeError(
+                "The model computes normalization again in its backward pass, as with activation "
+                f"checkpointing, where it would see a part of each batch; {WAY_OUT}."
+            )
+        self._compare(CALL, self._layers.get(id(layer), -1), channels)
 
     def _compare(self, *what: int) -> None:
         """Raises RuntimeError, in all processes, unless all of them are at the same call. Otherwise
@@ -67,6 +89,8 @@ class GlobalBatch(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if func is torch.autograd.backward:
+            return self._backward(*args, **kwargs)
         if func in OF_FUNCTIONAL:
             return getattr(self, OF_FUNCTIONAL[func])(*args, **kwargs)
         name = str(getattr(func, "__name__", "")).partition(".")[0]
@@ -77,6 +101,16 @@ class GlobalBatch(TorchFunctionMode):
         elif name not in REFUSED and "batch_norm" not in name:
             return func(*args, **kwargs)
         raise RuntimeError(f"{name} sees only a part of each batch on several devices; {WAY_OUT}.")
+
+    def _backward(
+        self, tensors: Sequence[Tensor], grad_tensors: Sequence[Tensor] | None = None, **given: Any
+    ) -> None:
+        """Stands for `torch.autograd.backward`, which newer versions of torch call without this
+        mode, unless they are given no tensors but edges of the graph."""
+        edges = [torch.autograd.graph.get_gradient_edge(tensor) for tensor in tensors]
+        ones = [torch.ones_like(tensor) for tensor in tensors]
+        with self:
+            torch.autograd.backward(edges, grad_tensors or ones, **given)
 
     def _operator(
         self, input: Tensor, weight: Tensor | None, bias: Tensor | None,
@@ -98,8 +132,8 @@ class GlobalBatch(TorchFunctionMode):
             return functional.batch_norm(
                 input, running_mean, running_var, weight, bias, False, momentum, eps
             )
-        layer = next((id(t) for t in (weight, bias, running_mean, running_var) if t is not None), 0)
-        self._compare(CALL, self._layers.get(layer, -1), input.shape[1])
+        known = (t for t in (weight, bias, running_mean, running_var) if t is not None)
+        self._enter(next(known, None), input.shape[1])
         mean, var, count = self._moments(input.detach())
         if count < 2:
             raise ValueError(
@@ -137,11 +171,14 @@ class GlobalBatch(TorchFunctionMode):
     ) -> Tensor:  # fmt: skip
         """Stands for `torch.nn.functional.instance_norm`, whose running statistics are means over
         the examples of a batch."""
+        learns = use_input_stats and running_mean is not None and running_var is not None
+        if learns:
+            self._enter(running_mean, input.shape[1])
         normal = functional.instance_norm(
             input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
         )
-        if use_input_stats and running_mean is not None and running_var is not None:
-            self._compare(CALL, self._layers.get(id(running_mean), -1), input.shape[1])
+        if learns:
+            assert running_mean is not None and running_var is not None
             with torch.no_grad():
                 size = running_mean.new_tensor([len(input)])
                 sums = torch.cat([running_mean * size, running_var * size, size])

@@ -68,7 +68,7 @@ class Member:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.lr_at(at, total)
         self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.replicas.backward(self.scaler.scale(loss))
         if recipe.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)

@@ -36,6 +36,10 @@ class Replicas(ABC):
         it, in training mode."""
 
     @abstractmethod
+    def backward(self, loss: Tensor) -> None:
+        """Computes the gradients of a loss that `loss` has returned, or of a multiple of it."""
+
+    @abstractmethod
     def agree(self, model: nn.Module) -> None:
         """Gives a model the buffers of the first replica, which may have updated them otherwise."""
 
@@ -56,6 +60,9 @@ class OneReplica(Replicas):
 
     def loss(self, loss_of: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
         return loss_of(batch)
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def agree(self, model: nn.Module) -> None:
         return

@@ -19,6 +19,7 @@ CASES = {
     "a branch that every other step leaves out": {"net": {"kind": "unused"}},
     "a layer used twice": {"net": {"kind": "twice"}},
     "a frozen layer": {"net": {"kind": "frozen"}},
+    "a layer computed again in the backward pass": {"net": {"kind": "recomputed_plain"}},
     "a last batch of three": {"batch_size": 8},
     "one batch": {"batch_size": 64},
     "augmented": {"augment": AUGMENT, "net": {"kind": "norm"}},
@@ -130,6 +131,11 @@ def test_a_trial_that_is_stopped_early_stops_on_all_devices(two):
         ("observed", "The module layer (MovingAverageMinMaxObserver) observes a part"),
         ("skipped", "calls other normalization layers on one device than on another"),
         ("chosen", "calls other normalization layers on one device than on another"),
+        *(
+            (kind, "computes normalization again in its backward pass, as with activation check")
+            for kind in ("recomputed", "recomputed_instance", "reentered", "reentered_free")
+        ),
+        ("reentered_plain", "call checkpoint with use_reentrant=False, or train it with"),
         ("wide", "calls other normalization layers on one device than on another"),
     ],
 )

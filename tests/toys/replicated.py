@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from runner.data.data import Data, SearchData
 from runner.data.splits import TensorSplit
@@ -137,6 +138,16 @@ class Net(nn.Module):
         """For the images of one device only."""
         return torch.where(x.amax((1, 2, 3), keepdim=True) > 3.4, torch.nan, x)
 
+    def be_recomputed(self, x):
+        """Again in the backward pass, to save memory."""
+        return checkpoint(self.layer, x, use_reentrant=False)
+
+    def be_reentered(self, x):
+        return checkpoint(self.layer, x, use_reentrant=True)
+
+    be_recomputed_plain = be_recomputed_instance = be_recomputed
+    be_reentered_plain = be_reentered_free = be_reentered
+
     def be_slow(self, x):
         time.sleep(0.02)
         return x
@@ -202,6 +213,12 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
         kind: lambda: nn.ModuleList(map(nn.BatchNorm2d, (4, 4, 8)))
         for kind in ("skipped", "chosen", "wide")
     },
+    "recomputed": partial(nn.BatchNorm2d, 4),
+    "recomputed_instance": partial(nn.InstanceNorm2d, 4, track_running_stats=True),
+    "recomputed_plain": partial(nn.Conv2d, 4, 4, 1),
+    "reentered": partial(nn.BatchNorm2d, 4),
+    "reentered_free": partial(nn.BatchNorm2d, 4, affine=False),
+    "reentered_plain": partial(nn.Conv2d, 4, 4, 1),
     "observed": lambda: torch.ao.quantization.MovingAverageMinMaxObserver(),
     "unused": partial(nn.Conv2d, 4, 4, 1),
     "twice": partial(nn.Conv2d, 4, 4, 1),
