@@ -46,6 +46,8 @@ def _traceback(error: BaseException) -> str:
 def located(error: BaseException) -> Failure:
     """Returns the failure that an exception means, with the file and line of its cause."""
     found = failure_of(error)
+    if isinstance(error, ReplicaFailed):  # there
+        return found
     where = place(error).partition(". HYDRA_FULL_ERROR")[0]
     return replace(found, text=masker.clean(f"{found.text}{where}"))
 

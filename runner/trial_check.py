@@ -4,6 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, final
 
 import torch
@@ -46,26 +47,27 @@ class FirstExamples(Split):
 
 
 def check_training(
-    evaluator: Evaluator, model: nn.Module, data: SearchData, device: torch.device, seed: int
+    evaluator: Evaluator, model: nn.Module, data: SearchData, run: TrainingRun
 ) -> Metrics:
     """Trains a model for one step and scores it, then a few more times to see how long that takes.
+    All replicas of the model do the same.
 
     Returns the seconds of a step, of scoring the validation split, and of an epoch of both, as far
     as they are known, and the peak memory. Raises what a training would raise.
     """
+    device = run.device
     if device.type == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call] # before, there are no statistics
         torch.cuda.reset_peak_memory_stats(device)
     size = getattr(evaluator, "batch_size", BATCH)
+    span = Span(0, 1) if evaluator.divides else None
 
     def seconds(steps: int, scored: int) -> tuple[float, SearchData]:
         part = SearchData(
             FirstExamples(data.train, steps * size), FirstExamples(data.validation, scored * size)
         )
-        span = Span(0, 1) if evaluator.divides else None
-        run = TrainingRun(device, [seed], lambda metrics: (), span=span)
         begin = _now(device)
-        evaluator.evaluate([model], part, run)
+        evaluator.evaluate([model], part, replace(run, span=span))
         return _now(device) - begin, part
 
     seconds(1, 1)  # finds what fails; and is slower than the rest

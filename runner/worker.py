@@ -133,6 +133,9 @@ class Worker:
         self._import(job)
         try:
             models = self._build(job, None)
+            if job.action == "check":
+                self._check_training(job, models[0])
+                return
             states = self._parts.starts(job, models, self._evaluator(job.samples[0]))
             facts: Sequence[Metrics] = [{} for _ in models]
             self._train_alike(job, models, facts, states, send=lambda report: None, stopped=())
@@ -367,19 +370,24 @@ class Worker:
 
     def _check(self, job: Job) -> list[Report]:
         """Trains the only model of a job for a few steps, to see whether it works, and how fast."""
-        [number], [seed], [sample] = job.trials, job.seeds, job.samples
         [model] = self._build(job, self.setup.folder)  # tracebacks point into its source
         try:
             self._facts(job, model)
-            evaluator, data = self._evaluator(sample), self._data.search(sample)
-            seed_model(seed, 0)
-            found = check_training(evaluator, model, data, self.device, seed)
+            found = self._check_training(job, model)
         except BaseException as error:
-            leave_traceback(trial_folder(self.setup.folder, number), error)
-            return [Report(number, "failed", failure=located(error))]
+            leave_traceback(trial_folder(self.setup.folder, job.number), error)
+            return [Report(job.number, "failed", failure=located(error))]
         finally:
             self._restore()
-        return [Report(number, "finished", found)]
+        return [Report(job.number, "finished", found)]
+
+    def _check_training(self, job: Job, model: nn.Module) -> Metrics:
+        [seed], [sample] = job.seeds, job.samples
+        evaluator, data = self._evaluator(sample), self._data.search(sample)
+        seed_model(seed, 0)
+        run = TrainingRun(self.device, [seed], lambda metrics: ())
+        with self._around.training(job, run) as shared:
+            return check_training(evaluator, model, data, shared)
 
     def _screen(self, job: Job, send: Send) -> list[Report]:
         """Scores the candidates of a trial one by one, and reports each; a failure costs that

@@ -8,11 +8,12 @@ from runner.config.instantiate import build
 from runner.data.data import SearchData
 from runner.data.splits import TensorSplit
 from runner.evaluators.classification import Classification
-from runner.evaluators.evaluator import Evaluator, NotFinite
+from runner.evaluators.evaluator import Evaluator, NotFinite, TrainingRun
 from runner.evaluators.schedule import Cosine
 from runner.trial_check import EPOCH, MEMORY, SCORING, STEP, FirstExamples, check_training
 
 CPU = torch.device("cpu")
+RUN = TrainingRun(CPU, [0], lambda metrics: ())
 
 
 def split(count: int) -> TensorSplit:
@@ -58,14 +59,14 @@ def evaluator(**changes) -> Classification:
 
 def test_an_epoch_is_estimated_from_few_steps(monkeypatch):
     model, data = Slow(), SearchData(split(80), split(40))
-    found = check_training(evaluator(), model, data, CPU, seed=0)
+    found = check_training(evaluator(), model, data, RUN)
     assert model.trained == 8 * (1 + 1 + 3 + 1) and model.scored == 8 * (1 + 1 + 1 + 3)
     assert found[EPOCH] == pytest.approx(10 * found[STEP] + found[SCORING])
     assert found[MEMORY] > 1e6
 
 
 def test_data_of_less_than_a_batch_is_timed_as_a_whole():
-    found = check_training(evaluator(), Slow(), SearchData(split(5), split(3)), CPU, seed=0)
+    found = check_training(evaluator(), Slow(), SearchData(split(5), split(3)), RUN)
     assert 0 < found[STEP] < 60 and found[EPOCH] >= found[STEP]
 
 
@@ -73,7 +74,7 @@ def test_what_a_training_raises_is_raised():
     model = Slow()
     nn.init.constant_(model.head.weight, float("nan"))
     with pytest.raises(NotFinite):
-        check_training(evaluator(), model, SearchData(split(80), split(40)), CPU, seed=0)
+        check_training(evaluator(), model, SearchData(split(80), split(40)), RUN)
 
 
 class Once(Evaluator):
@@ -93,5 +94,5 @@ class Once(Evaluator):
 
 def test_training_code_of_a_user_is_called_once_with_one_batch():
     once = Once()
-    found = check_training(once, Slow(), SearchData(split(800), split(40)), CPU, seed=0)
+    found = check_training(once, Slow(), SearchData(split(800), split(40)), RUN)
     assert once.seen == [64] and [*found] == [MEMORY]

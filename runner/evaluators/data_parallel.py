@@ -159,6 +159,7 @@ class ReplicaGroup(Replicas):
     # Training
 
     def forward(self, model: nn.Module) -> Forward:
+        self.release()  # it may have been trained before
         _check(model)
         self._mode.know(model)
         self._copy_first(dict(named_tensors(model)))

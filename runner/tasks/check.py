@@ -64,11 +64,6 @@ class Check(Task):
         progress.show(_head(settings, found), *_failures(failed, place))
         worked = [one for one in found if one.failure is None]
         progress.show(*_estimate(settings, worked, slots))
-        if (devices := settings.training.get("devices_per_trial", 1)) > 1:
-            progress.note(
-                f"Each sample was tried on one device; training.devices_per_trial={devices} shares "
-                "a step out, and refuses a few layers, which only a search shows."
-            )
         kept = {one.trial.number for one in failed}
         for one in found:
             if one.trial.number not in kept:
@@ -162,6 +157,8 @@ def _run(
 
 def _head(settings: Settings, found: Sequence[_Try]) -> RenderableType:
     device = devices(settings.training.get("device", "cpu"), 1, 1)[0]
+    if (several := _devices_per_trial(settings)) > 1:
+        device += f", on {several} devices together"
     refused = sum(one.is_refused for one in found)
     works = sum(one.failure is None for one in found)
     fails = len(found) - works - refused
@@ -206,7 +203,14 @@ def _estimate(settings: Settings, worked: Sequence[_Try], slots: int) -> Iterato
             f"{text.counted(count, 'trial')}, {slots} at once: about {text.duration(total)}"
             f"{_besides(settings)}."
         )
-    yield Text(f"Peak memory of a worker: {text.size(peak)}.")
+    several = _devices_per_trial(settings)
+    whose = "a worker" if several == 1 else f"the first of {several} devices of a worker"
+    yield Text(f"Peak memory of {whose}: {text.size(peak)}.")
+
+
+def _devices_per_trial(settings: Settings) -> int:
+    count: int = settings.training.get("devices_per_trial", 1)
+    return count
 
 
 def _seconds(one: _Try, settings: Settings) -> float:

@@ -8,7 +8,7 @@ from typing import final
 
 from runner.evaluators.data_parallel import is_disconnection, replica_group
 from runner.evaluators.evaluator import NotFinite, StopTraining, TrainingRun
-from runner.failures import failure_of, traceback_of
+from runner.failures import failure_of, located, traceback_of
 from runner.training.mailbox import Message
 from runner.training.pipes import Outbox
 from runner.trial import Job
@@ -22,12 +22,14 @@ class Following:
         self._outbox = outbox
         self._rank, self._size = rank, size
         self._meeting = Path()
-        self._has_failed = False
+        self._has_failed = self._is_check = False
 
     def begin(self, message: Message) -> Job:
         """Returns the job of a message of the worker."""
+        job = Job(**message["job"])
         self._meeting, self._has_failed = Path(message["meeting"]), False
-        return Job(**message["job"])
+        self._is_check = job.action == "check"
+        return job
 
     @contextmanager
     def training(self, job: Job, run: TrainingRun) -> Iterator[TrainingRun]:
@@ -46,7 +48,8 @@ class Following:
         """Says why the job has failed, once."""
         if not self._has_failed:
             self._has_failed = True
+            failure = located(error) if self._is_check else failure_of(error)
             self._outbox.send({
-                "failed": asdict(failure_of(error)), "traceback": traceback_of(error),
+                "failed": asdict(failure), "traceback": traceback_of(error),
                 "is_consequence": is_disconnection(error),
             })  # fmt: skip

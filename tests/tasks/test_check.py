@@ -54,6 +54,20 @@ def test_searched_hyper_parameters_are_drawn_too_and_rungs_are_trained_whole(tmp
     assert "at most, since trials end early" in output.getvalue()
 
 
+def test_each_sample_is_tried_on_as_many_devices_as_in_a_search(tmp_path, output):
+    """Where activation checkpointing of batch normalization is refused."""
+    several = ["training=local", "training.device=cpu", "training.workers=1",
+               "training.devices_per_trial=2", "trust=[checked]", "budget.trials=50",
+               "space._target_=checked.Recomputing", "task=check", "task.samples=6"]  # fmt: skip
+    with pytest.raises(RunFailed, match="1 of 2 samples fail"):
+        runner.run([*MLP, *several], tmp_path / "x")
+    said = output.getvalue()
+    assert said.startswith("2 samples for a step each on cpu, on 2 devices together: 1 work, 1 fai")
+    assert "normalization again in its backward pass" in " ".join(said.split())
+    assert "such as norm=true" in said and "A step takes" in said
+    assert "Peak memory of the first of 2 devices of a worker: " in said
+
+
 def test_bad_input_is_said_first(tmp_path):
     with pytest.raises(ConfigError, match=r"task\.samples is 0"):
         runner.run([*MLP, "task=check", "task.samples=0"], tmp_path / "x")

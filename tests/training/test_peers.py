@@ -2,6 +2,7 @@
 process outlives the worker."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from several_devices import Devices, job_of, run_here, setup_for
 import runner
 from runner.training import peers
 from runner.training.leftovers import descendants
-from runner.trial import trial_folder
+from runner.trial import WEIGHTS, trial_folder
+from runner.trial_check import EPOCH, MEMORY, SCORING, STEP
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,17 @@ def test_a_model_that_can_be_built_on_one_device_only_fails(two):
     found = failure(two.run(job_of(1, "Unbuildable")))
     assert found.reason == "error" and "it cannot be built here" in found.text
     assert two.run(job_of(2))[-1].kind == "finished"
+
+
+def test_a_check_trains_on_all_devices_and_says_where_it_failed(two):
+    def check(job):
+        return two.run(replace(job, action="check"))
+
+    found = failure(check(job_of(1, "Faulty", net={"kind": "wrong", "rank": 1})))
+    assert re.fullmatch(r"ValueError: no such step \(\S+/replicated.py:\d+\)", found.text)
+    end = check(job_of(2))[-1]
+    assert end.kind == "finished" and {*end.metrics} == {STEP, SCORING, EPOCH, MEMORY}
+    assert not (trial_folder(two.setup.folder, 2) / WEIGHTS).exists()
 
 
 def test_a_device_that_hangs_is_ended_with_its_trial(two):
