@@ -52,17 +52,8 @@ def _serve(reports: int) -> None:
     outbox.send({"pid": os.getpid()})
     hello = dict(inbox.first())
     _settle(hello)
-
-    peers: Sequence[Peer] = ()
-    if len(hello["devices"]) > 1:
-        meeting = Path(hello["setup"]["shared_data"]) / f"replicas-{uuid.uuid4().hex}"
-        hello |= {"meeting": str(meeting)}
-
-        def follow(rank: int, reports: int) -> None:
-            inbox.close()
-            _ending(_follow, hello, rank, reports)
-
-        peers = fork_peers(len(hello["devices"]) - 1, follow)  # before there are threads
+    peers = _forked(hello, inbox) if len(hello["devices"]) > 1 else ()  # there are no threads yet
+    if peers:
         outbox.send({"pid": os.getpid(), "peers": [peer.pid for peer in peers]})
     inbox.listen()
 
@@ -101,6 +92,18 @@ def _serve(reports: int) -> None:
     except BaseException as error:  # of a thread or a signal that a trial left
         outbox.send({"late": f"{one_line(error)}, raised after its end"})
     os._exit(0)
+
+
+def _forked(hello: dict[str, Any], inbox: Inbox) -> Sequence[Peer]:
+    """Forks the peers of this process, once it is settled."""
+    meeting = Path(hello["setup"]["shared_data"]) / f"replicas-{uuid.uuid4().hex}"
+    hello["meeting"] = str(meeting)
+
+    def follow(rank: int, reports: int) -> None:
+        inbox.close()
+        _ending(_follow, hello, rank, reports)
+
+    return fork_peers(len(hello["devices"]) - 1, follow)
 
 
 def _follow(hello: Mapping[str, Any], rank: int, reports: int) -> None:
