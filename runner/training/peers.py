@@ -60,7 +60,7 @@ class Peer:
                     return ending(os.waitstatus_to_exitcode(status))
                 time.sleep(0.01)
         except ChildProcessError:
-            return "has ended (how, only code of a trial knows, which has waited for it)"
+            return "has ended (code of a trial has taken its exit code)"
         return "closed its reports"
 
     def leave(self) -> None:

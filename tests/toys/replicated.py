@@ -1,9 +1,11 @@
 """Models that compute in double precision, so that trainings on one device and on several can be
 compared; and what may go wrong on one device only."""
 
+import ctypes
 import hashlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from runner.data.data import Data, SearchData
 from runner.data.splits import TensorSplit
+from runner.training.pipes import HIGH
 
 
 def rank() -> int:
@@ -186,6 +189,17 @@ class Net(nn.Module):
     def be_hung(self, x):
         time.sleep(1000)
 
+    def be_half_ended(self, x):
+        threading.Thread(target=time.sleep, args=[1000]).start()
+        ctypes.CDLL(None).pthread_exit(None)
+
+    def be_mute(self, x):
+        os.closerange(HIGH, HIGH + 100)
+        time.sleep(1000)
+
+    def be_taken(self, x):
+        os._exit(3)
+
     def be_killed_once(self, x):
         mark = self.folder / "was_killed"
         if not mark.exists():
@@ -242,6 +256,8 @@ class Faulty(Witness):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.first(x.double())
         self.steps += self.training
+        if self.kind == "taken" and rank() != self.rank:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         if self.training and self.steps == 3 and rank() == self.rank:
             x = getattr(self, f"be_{self.kind}")(x)
         return self.last(torch.relu(x).flatten(1))

@@ -61,7 +61,7 @@ def test_a_peer_that_says_no_more_is_asked_how_it_has_ended(code, how, monkeypat
 def test_a_peer_whose_exit_code_a_trial_has_taken_has_ended(monkeypatch):
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()
-        assert peers.Peer(1, process.pid, -1, -1).end().startswith("has ended (how, only code of a")
+        assert peers.Peer(1, process.pid, -1, -1).end().startswith("has ended (code of a trial")
 
 
 def test_a_peer_says_whole_messages():
@@ -133,6 +133,21 @@ def test_a_device_that_hangs_is_ended_with_its_trial(two):
     two.service.limits = limits
     assert found.reason == "stalled" and len(pids) == 2
     assert have_ended(pids)
+    assert two.run(job_of(2))[-1].kind == "finished"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("taken", "process 2 of 2 of the worker has ended (code of a trial has taken its exit "),
+        ("mute", "process 2 of 2 of the worker closed its reports"),
+        ("half_ended", "the main thread of the worker has ended"),
+    ],
+)
+@pytest.mark.sampled(3)
+def test_a_device_that_ends_in_an_odd_way_is_no_hang(two, kind, text):
+    found = failure(two.run(job_of(1, "Faulty", net={"kind": kind, "rank": 1})))
+    assert found.reason == "crashed" and found.text.startswith(text)
     assert two.run(job_of(2))[-1].kind == "finished"
 
 
