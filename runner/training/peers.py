@@ -48,7 +48,10 @@ class Peer:
         if not chunk:
             return None
         *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return [json.loads(line) for line in lines]
+        found = [json.loads(line) for line in lines]
+        if not all(isinstance(message, dict) for message in found):
+            raise ValueError("A message is a mapping.")
+        return found
 
     def end(self) -> str:
         """Waits for its end; returns how it has ended, for a sentence."""

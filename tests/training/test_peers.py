@@ -71,9 +71,10 @@ def test_a_peer_says_whole_messages():
     assert peer.messages() == [{"ready": True}]
     os.write(theirs, b": {}}\n")
     assert peer.messages() == [{"left": {}}]
-    os.write(theirs, b"what a trial printed\n")
-    with pytest.raises(ValueError, match="Expecting value"):
-        peer.messages()
+    for printed, why in ((b"what a trial printed", "Expecting value"), (b"5", "is a mapping")):
+        os.write(theirs, printed + b"\n")
+        with pytest.raises(ValueError, match=why):
+            peer.messages()
     os.close(theirs)
     os.close(reports)
 
