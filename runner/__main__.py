@@ -25,9 +25,9 @@ try:
         from runner.config import compose
         from runner.config.composition_errors import as_config_error
         from runner.config.flags import asks_for_help, check_flags
+        from runner.config.hidden_secrets import learn_overrides
         from runner.config.hydra_folder import hydra_folder
         from runner.config.hydra_guard import guarded
-        from runner.config.known_secrets import vault
         from runner.config.settings import conf_folder
         from runner.display import progress
         from runner.errors import Interrupted, RunFailed, RunnerError
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
     atexit.register(gc.freeze)  # else the interpreter looks through all of torch before it ends
     sys.argv[1:] = launch.freed_for_run(sys.argv[1:] if arguments is None else arguments)
-    vault.note_arguments(sys.argv[1:])
+    learn_overrides(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra's errors are raised here
     hydra_folder.set(None)
     if not silence.young(silence.age()):

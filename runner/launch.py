@@ -26,8 +26,8 @@ from runner.config.compose import (
     holds,
 )
 from runner.config.composition_errors import as_config_error, of_file
+from runner.config.hidden_secrets import hidden_in, restored_config, restored_overrides
 from runner.config.instantiate import build
-from runner.config.known_secrets import vault
 from runner.config.settings import Settings, conf_folder, differences, settings_from
 from runner.config.targets import locate
 from runner.display import progress, silence
@@ -120,7 +120,8 @@ def execute(config: DictConfig, overrides: list[str], folder: Path) -> float | N
 @progress.waiting("loading")
 def _settings(config: DictConfig, overrides: list[str], folder: Path) -> tuple[Settings, Path]:
     """Returns the settings of a run and its folder, before anything is written there."""
-    config, overrides = vault.restored(config, overrides)
+    overrides = restored_overrides(overrides, hidden_in(config).overrides)
+    config = restored_config(config)
     try:
         if config.resume is not None:
             return _resumed(config, overrides)

@@ -8,7 +8,8 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, final
 from urllib.parse import quote
@@ -36,7 +37,7 @@ class Masker:
         if found <= self._patterns:
             return
         self._patterns |= found
-        self._pattern = re.compile("|".join(sorted(self._patterns, key=_by_length)))
+        self._pattern = _any_of(self._patterns)
         self._mask_outputs()
 
     def clean(self, text: str) -> str:
@@ -95,6 +96,17 @@ def is_ordinary(secret: str) -> bool:
     return re.fullmatch(r"\d+(\.\d+)?", secret) is not None
 
 
+def without(secrets: Iterable[str]) -> Callable[[str], str]:
+    """Returns a function that masks these secrets, and no others, in texts."""
+    if not (patterns := {one for secret in secrets for one in _patterns(secret)}):
+        return str
+    return partial(_any_of(patterns).sub, MASK)
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(sorted(patterns, key=_by_length)))
+
+
 def _patterns(secret: str) -> list[str]:
     """Returns patterns of the ways to spell a secret: plain, quoted, or in a URL. Lines of a longer
     one are secrets, too; a short one is looked for only where a URL has its password."""
@@ -106,7 +118,7 @@ def _patterns(secret: str) -> list[str]:
         if spelling.strip()
     ]
     if len(secret.strip()) < SHORTEST:
-        return [f"(?<=:){re.escape(one)}(?=@)" for one in spelled]
+        return [f"(?<=[:/]){re.escape(one)}(?=[:@])" for one in spelled]
     return [_pattern(one) for one in spelled]
 
 

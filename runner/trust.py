@@ -16,9 +16,9 @@ from pydantic import ValidationError
 
 from runner.config.allowlist import check_targets
 from runner.config.older import updated
+from runner.config.saved_secrets import WrittenConfig
 from runner.config.secrets import (
     changed,
-    environment_keys,
     give_again,
     is_masked,
     missing,
@@ -79,7 +79,7 @@ class RecordedConfig:
         """Returns the settings as plain values in which nothing is an interpolation, but secrets
         that this user's own record takes from the environment; those of others are masked."""
 
-        taken = environment_keys(self.settings.model_dump())
+        taken = WrittenConfig(self.settings.model_dump()).taken
 
         def written(key: str, text: str, is_secret: bool) -> str:
             if key not in taken:
@@ -97,7 +97,7 @@ class RecordedConfig:
 
     def masked_keys(self) -> list[str]:
         """Returns the keys whose secrets are not saved, or taken from the environment."""
-        taken = environment_keys(self.settings.model_dump())
+        taken = WrittenConfig(self.settings.model_dump()).taken
         return [*dict.fromkeys([*missing(self.plain()), *taken])]
 
     def check_trust(self, config: Mapping[str, Any], trust: Sequence[str]) -> None:
@@ -164,7 +164,7 @@ def _validated(config: Mapping[str, Any], folder: Path) -> Settings:
 def _with_secrets(recorded: Settings, secrets: Mapping[str, str]) -> Settings:
     """Returns settings with the secrets that they were recorded without."""
 
-    taken = environment_keys(recorded.model_dump())
+    taken = WrittenConfig(recorded.model_dump()).taken
 
     def given(key: str, text: str, is_secret: bool) -> str:
         is_gone = is_masked(text) or key in taken

@@ -437,22 +437,16 @@ def test_a_sweep_shows_and_writes_no_secret_and_goes_on_when_they_are_given_agai
     assert given(here)["data"] == {DATA} and not seen(here)
 
 
-RECORDS = {
-    "all/0/run.db",
-    "all/1/run.db",
-}  # which have texts as they are typed
-
-
 def test_a_sweep_goes_on_when_what_a_secret_is_part_of_is_given_again(here):
     user = "++data.user='me CANARY-4711'"
     done = sweep(*SWEEP, user)
-    assert done.code == 1 and {*seen(here)} <= RECORDS, done.err
+    assert done.code == 1 and not seen(here), done.err
     (here / "all/.sweep/1.json").unlink()
     shutil.rmtree(here / "all/1")
     lost = sweep("-m", "sweep.resume=all", *again())
     assert lost.code == 2 and "needs data.user, which is a secret" in lost.err
     (here / "told").unlink()
-    assert sweep("-m", "sweep.resume=all", *again(), user).code == 1 and {*seen(here)} <= RECORDS
+    assert sweep("-m", "sweep.resume=all", *again(), user).code == 1 and not seen(here)
     assert {json.loads(one)[4] for one in given(here)["data"]} == {"me CANARY-4711"}
 
 

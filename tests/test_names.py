@@ -68,7 +68,6 @@ KEPT = {
     "__main__.py: exit_code": "Hydra calls the program itself, in a sweep once for each run",
     "stops.py: _noted": "between the signals and the runs",
     "config/hydra_folder.py: hydra_folder": "Hydra makes the loader that finds it out",
-    "config/known_secrets.py: vault": "a config, and its copies, are given their secrets back",
     "masking.py: masker": "all that this process shows or logs is looked through",
     "display/silence.py: spoken": "all parts of the program speak to one user",
     "graph/ir/signature.py: _signature_in_torch": "the functions of torch never change",

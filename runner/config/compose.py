@@ -12,7 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.config.hydra_guard import guarded
-from runner.config.secrets import is_secret_key, is_secret_name, masked_override, variables
+from runner.config.secret_names import is_secret_name, variables
+from runner.config.secrets import is_secret_key, masked_override
 from runner.config.settings import conf_folder
 from runner.errors import ConfigError, as_yaml, did_you_mean
 

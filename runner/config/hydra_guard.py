@@ -25,21 +25,21 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import KeyValidationError
 
 from runner.config.allowlist import below, how_to_trust
+from runner.config.hidden_secrets import (
+    hidden_in,
+    hide_secrets,
+    learn_overrides,
+    restored_overrides,
+)
 from runner.config.hydra_folder import HydraFolder, hydra_folder
 from runner.config.hydra_node import check_hydra_node
-from runner.config.known_secrets import vault
-from runner.config.secrets import (
-    give_again,
-    has_lost,
-    is_masked,
-    key_of,
-    sweeps_secrets,
-)
+from runner.config.secrets import give_again, has_lost, key_of, sweeps_secrets
 from runner.errors import ConfigError, few
 from runner.masking import MASK
 from runner.run_folder import check_links
 
 SHOWN = 5  # keys in a message
+MODE = "hydra.mode=RUN"  # what Hydra adds to the overrides of a run
 PACKAGES = ("hydra", "hydra_plugins", "runner")  # that may hold files of a config
 
 
@@ -70,8 +70,15 @@ class ComposedAhead:
 
     def leads_to(self, name: str | None, overrides: Sequence[str]) -> bool:
         """Returns whether a config to be composed is this one, but for the mode of a run."""
-        known, new = (*overrides[: len(self.overrides)],), [*overrides[len(self.overrides) :]]
-        return name == self.name and known == self.overrides and new in ([], ["hydra.mode=RUN"])
+        known = name == self.name and (*overrides[: len(self.overrides)],) == self.overrides
+        return known and [*overrides[len(self.overrides) :]] in ([], [MODE])
+
+    def of_run(self, overrides: Sequence[str]) -> DictConfig:
+        """Returns the config with what Hydra may have added to its overrides."""
+        if len(overrides) > len(self.overrides):
+            self.config.hydra.mode = RunMode.RUN
+            self.config.hydra.overrides.hydra.append(MODE)
+        return self.config
 
 
 @final
@@ -83,7 +90,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         self.repository = NamingRepository(config_search_path)
         self._sweeps = False  # True from the first member on
         self._ahead: ComposedAhead | None = None  # of the run that follows
-        self._given: dict[str, str] = {}  # key -> the override, which has a secret
+        self._given: dict[str, str] = {}  # key -> override with a secret, of the sweep
 
     def load_configuration(
         self,
@@ -93,11 +100,24 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        overrides = self._with_secrets(overrides)
+        config = self._checked(
+            config_name, overrides, run_mode, from_shell, validate_sweep_overrides
+        )
+        if validate_sweep_overrides:  # else Hydra only asks for its mode
+            hide_secrets(config, overrides)
+            if run_mode == RunMode.MULTIRUN:
+                self._given = {**hidden_in(config).overrides}
+        return config
+
+    def _checked(
+        self, name: str | None, overrides: list[str], mode: RunMode, from_shell: bool, sure: bool
+    ) -> DictConfig:
+        """Returns the composed config, checked, with its secrets."""
+        learn_overrides(overrides)
+        if lost := [key_of(one) for one in overrides if has_lost(one)]:
+            raise ConfigError(f"{few(lost, SHOWN)} is {MASK}, {give_again(lost)}")
         try:
-            config = self._composed(
-                config_name, overrides, run_mode, from_shell, validate_sweep_overrides
-            )
+            config = self._composed(name, overrides, mode, from_shell, sure)
         except KeyError as error:
             raise _no_variable(error) or error from None
         trust = given_trust(overrides)
@@ -106,25 +126,14 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         if sorted([*said["hydra"], *said["task"]]) != sorted(overrides):
             raise ConfigError("hydra.overrides is set by Hydra; a file of the config may not.")
         check_hydra_node(config.hydra, trust, overrides)
-        if not validate_sweep_overrides:  # Hydra asks for its mode, and takes an error for a run
+        if not sure:  # Hydra asks for its mode, and takes an error for a run
             return config
-        if run_mode == RunMode.MULTIRUN:
+        if mode == RunMode.MULTIRUN:
             self._check_sweep([*_params(config), *overrides])
             check_links(Path(config.hydra.sweep.dir))  # Hydra writes there, through links as well
         if from_shell:
-            self._note_folder(config, run_mode)
-        vault.hide(config, overrides)
+            self._note_folder(config, mode)
         return config
-
-    def _with_secrets(self, overrides: list[str]) -> list[str]:
-        """Returns overrides in which nothing is masked, as they are for members of a sweep."""
-        found = [self._given.get(key_of(one), one) if is_masked(one) else one for one in overrides]
-        vault.note_arguments(found)
-        hidden = [one for one in found if vault.masked_override(one) != one]
-        self._given.update((key_of(one), one) for one in hidden)
-        if lost := [key_of(one) for one in found if has_lost(one)]:
-            raise ConfigError(f"{few(lost, SHOWN)} is {MASK}, {give_again(lost)}")
-        return found
 
     def _composed(
         self, name: str | None, overrides: list[str], mode: RunMode, from_shell: bool, sure: bool
@@ -140,10 +149,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         elif ahead is not None and mode == RunMode.RUN and ahead.leads_to(name, overrides):
             parsed = OverridesParser.create().parse_overrides(overrides)
             self.validate_sweep_overrides_legal(parsed, mode, from_shell)
-            new = len(ahead.overrides)
-            self._apply_overrides_to_config(parsed[new:], ahead.config)
-            ahead.config.hydra.overrides.hydra += overrides[new:]
-            return ahead.config
+            return ahead.of_run(overrides)
         return super().load_configuration(name, overrides, mode, from_shell, sure)
 
     def _note_folder(self, config: DictConfig, run_mode: RunMode) -> None:
@@ -157,7 +163,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         self, defaults: list[ResultDefault], repo: IConfigRepository
     ) -> DictConfig:
         config = super()._compose_config_from_defaults_list(defaults, repo)
-        if not isinstance(config._get_node("hydra"), DictConfig) or config.hydra is None:
+        if OmegaConf.is_interpolation(config, "hydra") or config.hydra is None:
             raise ConfigError(
                 "hydra is null, or refers to another node; it must be a mapping of keys to values."
             )
@@ -170,9 +176,14 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         self._sweeps = True
         if given_trust(sweep_overrides) != given_trust([*master_config.hydra.overrides.task]):
             raise ConfigError("trust may not be swept, neither by a file of the config.")
-        config = super().load_sweep_config(master_config, sweep_overrides)
+        all_overrides = [*master_config.hydra.overrides.hydra, *sweep_overrides]
+        given = restored_overrides(all_overrides, self._given)
+        name = master_config.hydra.job.config_name
+        config = self._checked(name, given, RunMode.RUN, from_shell=True, sure=True)
+        OmegaConf.copy_cache(from_config=master_config, to_config=config)  # as Hydra does: one time
         with read_write(config), open_dict(config):
             config.hydra.sweep.dir = master_config.hydra.sweep.dir
+        hide_secrets(config, given)
         return config
 
     def _check_sweep(self, overrides: Sequence[str]) -> None:

@@ -1,43 +1,36 @@
 """What of a config is a secret, by the names of its keys, and what is shown and saved in its place.
 
-A text below a key such as `api_key` is a secret, and so is the password of a URL. Numbers are none.
+A text below a key such as `api_key` is a secret, and so are parts of URLs, see `urls.py`. Numbers
+are none.
 """
 
+import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
-from runner.masking import MASK
+from runner.config.secret_names import (
+    is_reference,
+    is_secret_name,
+    secret_variables,
+    variables,
+    with_variables,
+)
+from runner.config.urls import has_masked_url, in_urls, secrets_of_urls
+from runner.masking import MASK, is_ordinary
 
-ENDINGS = ("token", "secret", "password", "passwd", "key")  # of a word of a name, also in plural
 # Keys of ours that are no secrets, and keys below which labels of choices are the keys.
 OURS = ("fidelity.key",)
 LABELLED = ("strategy.first", "task.sample", "search", "prior")
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of hf_token, api-key, accessToken, APIKey
-_VARIABLE = r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*\}"
-# What is saved as it is: variables of the environment, behind a word such as "Bearer" if need be.
-_OF_ENVIRONMENT = re.compile(rf"([A-Za-z]+ )?({_VARIABLE})+")
-_REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
-# The last @ ends a password, unless it is all variables. A port before a path is none.
-_PASSWORD = re.compile(
-    r"(?<=://)([^/?#@\s:]*):(?!(?:\d{1,5}|\$\{[^}@]{0,200}\})[/?#])"
-    rf"((?:{_VARIABLE.replace('(', '(?:', 1)})+(?=@)|"
-    r"(?:\$\{[^}@]{0,200}\}|(?!://)[^\s$]|\$(?!\{[^}@]{0,200}\}))+)@"  # one way to read each text
-)
+_CREDENTIAL = re.compile(r"[A-Za-z]+ (\S{8,})")
 _KEY = re.compile(r"[\w.-]{1,100}")
 _HINT = re.compile(r"token|secret|passw|key|://", re.IGNORECASE)
+MISSING = "???"  # in OmegaConf
 TextChange = Callable[[str, str, bool], str]  # of a key, its text, and whether it is a secret
-
-
-def is_secret_name(name: str) -> bool:
-    """Returns whether a key of this name holds a secret: if one of its words ends like the word
-    token, secret, password, passwd or key. `tokenizer` and `keypoints` only begin so."""
-    words = (word.lower().removesuffix("s") for word in _WORD.findall(name))
-    return any(word.endswith(ENDINGS) for word in words)
 
 
 def texts(config: Any) -> Iterator[tuple[str, str, bool]]:
@@ -84,79 +77,55 @@ def _is_labelled(where: str) -> bool:
     return any(where == key or where.startswith((f"{key}.", f"{key}[")) for key in LABELLED)
 
 
-def variables(text: str) -> list[str]:
-    """Returns the variables of the environment that a text consists of; none if it has other parts
-    than these."""
-    return re.findall(_VARIABLE, text) if _OF_ENVIRONMENT.fullmatch(text) else []
-
-
 def is_from_environment(text: str, *, is_secret: bool) -> bool:
     """Returns whether a text, as it is written in a config, takes a secret from the environment: by
-    the name of its key or of the variable, or as the password of a URL."""
+    the name of its key or of the variable, or as a part of a URL."""
     names = variables(text)
-    is_password = "${" in text and "${" not in _PASSWORD.sub(_without_variables, text)
-    return is_password or (bool(names) and (is_secret or any(map(is_secret_name, names))))
+    is_in_url = "${" in text and "${" not in in_urls(text, _without_variables)
+    return is_in_url or (bool(names) and (is_secret or any(map(is_secret_name, names))))
 
 
-def environment_keys(config: Any) -> list[str]:
-    """Returns the keys of a plain config, as it is written, that take secrets from the environment:
-    also those that name a variable from which another key takes one."""
-    names = {*environment_names(config)}
-    return [
-        key
-        for key, text, is_secret in texts(config)
-        if is_from_environment(text, is_secret=is_secret) or names & {*variables(text)}
-    ]
+def _without_variables(part: str) -> str:
+    return "" if variables(part) else part
 
 
-def environment_names(config: Any) -> list[str]:
-    """Returns the variables from which a plain config, as it is written, takes secrets."""
-    return [
-        name
-        for _, text, is_secret in texts(config)
-        if is_from_environment(text, is_secret=is_secret)
-        for name in re.findall(_VARIABLE, text)
-    ]
-
-
-def without_variables(text: str, names: Collection[str]) -> str:
-    """Returns a text, as it is written, in which variables of the environment are masked."""
-    return re.sub(_VARIABLE, lambda found: MASK if found[1] in names else found[0], text)
-
-
-def _without_variables(url: re.Match[str]) -> str:
-    return f"{url[1]}:@" if variables(url[2]) else url[0]
-
-
-def passwords(text: str) -> list[str]:
-    """Returns the passwords of the URLs in a text: as they are masked, and as they are if another @
-    belongs to the path."""
-    found = [one[2] for one in _PASSWORD.finditer(text) if not variables(one[2])]
-    return [*dict.fromkeys(part for one in found for part in (one, one.partition("@")[0]) if part)]
+def taken_secrets(text: str, *, is_secret: bool) -> list[str]:
+    """Returns the secrets that a text, as it is written, takes from the environment."""
+    names = variables(text) if is_secret else secret_variables(text)
+    values = [os.environ.get(name, "") for name in names]
+    return [*values, *secrets_of_urls(with_variables(text, lambda one: os.environ.get(one[1], "")))]
 
 
 def masked(text: str, *, is_secret: bool) -> str:
-    """Returns a text with its secrets masked: all of it, or the passwords of URLs."""
-    if is_secret:
-        return MASK
-    return _PASSWORD.sub(lambda f: f[0] if variables(f[2]) else f"{f[1]}:{MASK}@", text)
+    """Returns a text with its secrets masked: all of it, or parts of URLs."""
+    return MASK if is_secret else in_urls(text, lambda one: one if variables(one) else MASK)
 
 
 def masked_as_written(text: str, *, is_secret: bool) -> str:
     """Returns a text of a config that is not resolved with its secrets masked. References to other
     keys and to variables of the environment tell none."""
-    is_told = bool(variables(text)) or _REFERENCE.fullmatch(text) is not None
-    return masked(text, is_secret=is_secret and not is_told)
+    is_none = text == MISSING or bool(variables(text)) or is_reference(text)
+    return masked(text, is_secret=is_secret and not is_none)
+
+
+def secrets_in(text: str, *, is_secret: bool) -> list[str]:
+    """Returns the secrets that a text has: all of it, and what is behind a word such as "Bearer",
+    or parts of URLs."""
+    if not is_secret:
+        return secrets_of_urls(text)
+    behind = _CREDENTIAL.fullmatch(text)
+    return [text] if behind is None or is_ordinary(behind[1]) else [text, behind[1]]
 
 
 def masked_config(config: Any, saved: Mapping[str, str]) -> Any:
     """Returns a resolved config as it is saved: with `saved` texts at their keys, and other secrets
     masked."""
+    return changed(config, lambda key, text, is_secret: saved_text(key, text, is_secret, saved))
 
-    def change(key: str, text: str, is_secret: bool) -> str:
-        return saved.get(key) or masked(text, is_secret=is_secret)
 
-    return changed(config, change)
+def saved_text(key: str, text: str, is_secret: bool, saved: Mapping[str, str]) -> str:
+    """Returns a text of a resolved config as it is saved."""
+    return saved.get(key) or masked(text, is_secret=is_secret)
 
 
 def is_masked(text: str) -> bool:
@@ -207,7 +176,7 @@ def has_lost(override: str, *, anywhere: bool = False) -> bool:
     found: list[str] = []
 
     def see(where: str, text: str, is_secret: bool) -> str:
-        if f":{MASK}@" in text or ((is_secret or anywhere) and is_masked(text)):
+        if has_masked_url(text) or ((is_secret or anywhere) and is_masked(text)):
             found.append(text)
         return text
 
@@ -256,7 +225,7 @@ def _told(override: str, clean: Callable[[str], str]) -> tuple[str, list[str]]:
         nonlocal is_shown
         new = masked_as_written(text, is_secret=is_secret)
         if new != text:
-            found.extend(passwords(text) if new != MASK else [text])
+            found.extend(secrets_in(text, is_secret=new == MASK))
         new = clean(new)
         is_shown = is_shown and new == text
         return new
@@ -307,4 +276,4 @@ def _unread(override: str, is_secret: bool, clean: Callable[[str], str]) -> tupl
     name, equals, value = override.partition("=")
     if is_secret and value and equals:
         return f"{name}={MASK}", [value.strip("'\""), value]
-    return clean(masked(override, is_secret=False)), passwords(override)
+    return clean(masked(override, is_secret=False)), secrets_of_urls(override)

@@ -1,6 +1,5 @@
 """The config of a run, typed and validated: plain settings from Hydra's composition. No torch."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from inspect import Parameter
@@ -25,21 +24,18 @@ from runner.config.check_arguments import signature
 from runner.config.data_sizes import missing_sizes
 from runner.config.forwarded_parameters import taken_parameters
 from runner.config.mutator_entries import written_out
+from runner.config.saved_secrets import WrittenConfig, saved_texts, secrets_of
 from runner.config.secrets import (
-    changed,
-    environment_keys,
-    environment_names,
     give_again,
     is_masked,
     is_secret_key,
     masked,
     masked_config,
-    passwords,
+    saved_text,
     texts,
-    variables,
-    without_variables,
 )
 from runner.config.targets import locate
+from runner.config.urls import has_masked_url
 from runner.errors import ConfigError, as_yaml, did_you_mean, few
 from runner.masking import MASK, masker
 
@@ -178,21 +174,23 @@ class Settings(Strict):
     @property
     def secrets(self) -> dict[str, str]:
         """The values that are saved otherwise, by their keys."""
-        shown = {key: text for key, text, _ in texts(self.saved())}
-        return {k: text for k, text, _ in texts(self.model_dump()) if shown.get(k) != text}
+        return {
+            key: text
+            for key, text, is_secret in texts(self.model_dump())
+            if saved_text(key, text, is_secret, self._saved) != text
+        }
 
     @property
     def secret_texts(self) -> tuple[str, ...]:
         """The secrets themselves, to be masked wherever they occur."""
-        found = [secret for text in self.secrets.values() for secret in passwords(text) or [text]]
-        return (*dict.fromkeys(found),)
+        return secrets_of(self.secrets, self._saved)
 
     def with_secrets_of(self, other: "Settings") -> Self:
         """Returns these settings, saved without what is a secret in others, of which these were
         made: also if those were recorded without it."""
         recorded = {key: text for key, text, _ in texts(other.model_dump())
                     if is_masked(text) and masked(text, is_secret=False) == text
-                    and f":{MASK}@" not in text}  # fmt: skip
+                    and not has_masked_url(text)}  # fmt: skip
         made = self.model_copy()
         made._saved = {**recorded, **other._saved, **self._saved}
         return made
@@ -274,8 +272,8 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
             raise ConfigError(f"{key} has no value; give it one: {key}=...")
     for key in Settings.model_fields.keys() - {*config}:  # now: other keys may refer to it
         raise ConfigError(f"The key {key!r} is missing in the config.")
-    raw = OmegaConf.to_container(config)
-    _check_variables(raw)
+    written = WrittenConfig(OmegaConf.to_container(config))
+    written.check_variables()
     plain: Any = OmegaConf.to_container(config, resolve=True)
     for key in plain.keys() - Settings.model_fields.keys():
         raise ConfigError(
@@ -284,12 +282,34 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
         )
     if overrides and isinstance(plain["space"], dict) and isinstance(plain["data"], dict):
         _add_sizes(plain["space"], plain["data"], plain.get("trust") or [])
-    if lost := [key for key, text, secret in texts(plain) if secret and is_masked(text)]:
+    plain = _with_mutators(plain)
+    found = [*texts(plain)]
+    if lost := [key for key, text, is_secret in found if is_secret and is_masked(text)]:
         raise ConfigError(f"{few(lost, SHOWN)} is {MASK}, {give_again(lost)}")
-    if isinstance(plain["space"], dict) and plain["space"].get(MUTATORS):
-        plain["space"][MUTATORS] = written_out(plain["space"][MUTATORS])
+    settings = _validated(plain)
+    parts = ("engine", "space", "strategy", "stopper", "evaluator", "data", "training", "task")
+    for group in parts:
+        if "_target_" not in plain[group]:
+            raise ConfigError(f"{group} has no _target_; choose an option, such as {group}=NAME.")
+    check_targets(plain, settings.trust)
+    settings._saved.update(saved_texts(written, found, _with_mutators))
+    _check_searched(settings)
+    masker.learn(settings.secret_texts)
+    return settings
+
+
+def _with_mutators(plain: dict[str, Any]) -> dict[str, Any]:
+    """Returns a plain config in which the short forms of mutators are written out."""
+    space = plain.get("space")
+    if not isinstance(space, dict) or not space.get(MUTATORS):
+        return plain
+    return {**plain, "space": {**space, MUTATORS: written_out(space[MUTATORS])}}
+
+
+def _validated(plain: dict[str, Any]) -> Settings:
+    """Returns the settings that a plain config has. Raises ConfigError."""
     try:
-        settings = Settings.model_validate(plain)
+        return Settings.model_validate(plain)
     except ValidationError as error:
         problem = error.errors()[0]
         path = [part for part in problem["loc"] if part not in TAGS]
@@ -306,66 +326,22 @@ def settings_from(config: DictConfig, overrides: Sequence[str]) -> Settings:
         rule = KINDS.get(problem["type"])
         told = f"; it must be {rule}" if rule else f": {problem['msg']}"
         raise ConfigError(f"{where} is {as_yaml(problem['input'])}{told}.") from None
-    parts = ("engine", "space", "strategy", "stopper", "evaluator", "data", "training", "task")
-    for group in parts:
-        if "_target_" not in plain[group]:
-            raise ConfigError(f"{group} has no _target_; choose an option, such as {group}=NAME.")
-    check_targets(plain, settings.trust)
-    _check_searched(settings.search or {})
-    settings._saved.update(_saved_texts(raw, plain))
-    masker.learn(settings.secret_texts)
-    return settings
 
 
-def _check_variables(raw: Any) -> None:
-    """Raises ConfigError for a secret in a variable of the environment that is not there."""
-    written = {key: text for key, text, _ in texts(raw)}
-    for key in environment_keys(raw):
-        if gone := [name for name in variables(written[key]) if name not in os.environ]:
-            raise ConfigError(
-                f"{key} is {written[key]!r}, but {gone[0]} is not set in the environment; set it, "
-                f"or give {key} another value."
-            )
-
-
-def _check_searched(search: Mapping[str, Any]) -> None:
+def _check_searched(settings: Settings) -> None:
     """Raises ConfigError for candidates that are secrets: samples are recorded and shown."""
-    for label, candidates in search.items():
+    for label, candidates in (settings.search or {}).items():
         if is_secret_key(label) and any(texts(candidates)):
             raise ConfigError(
                 f"search names {label!r}, which is a secret by its name, and would be recorded "
                 "with each trial; only numbers of it can be searched."
             )
-
-
-def _saved_texts(raw: Any, plain: Any) -> dict[str, str]:
-    """Returns what is saved in place of texts that the name of their key does not tell to be
-    secrets: what is taken from the environment, and what a secret was interpolated into."""
-    written = {key: text for key, text, _ in texts(raw)}
-    found = {key: written[key] for key in environment_keys(raw)}
-    names = environment_names(raw)
-
-    def hide(key: str, text: str, is_secret: bool) -> str:
-        return masked(without_variables(text, names), is_secret=is_secret)
-
-    hidden = changed(raw, hide)
-    if hidden == raw:  # nothing is a secret
-        return found
-    other = {key: text for key, text, _ in texts(_resolved(hidden))}
-    for key, text, is_secret in texts(plain):
-        is_open = is_secret or "${" not in written.get(key, "${")
-        if key not in found and not is_open and other.get(key, MASK) != text:
-            found[key] = other.get(key, MASK)
-    return found
-
-
-def _resolved(hidden: Any) -> Any:
-    """Returns a config in which secrets are masked, resolved; of one whose resolvers cannot work
-    with masks, nothing."""
-    try:
-        return OmegaConf.to_container(OmegaConf.create(hidden), resolve=True)
-    except Exception:  # a resolver of the user's raises anything
-        return {}
+    for key in settings._saved:
+        if key.startswith("search."):
+            raise ConfigError(
+                f"{key} has a secret of this config in it, and would be recorded with each trial; "
+                "give another candidate."
+            )
 
 
 def leaves_of(config: Any, path: str = "") -> Iterator[tuple[str, Any]]:

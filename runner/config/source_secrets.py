@@ -5,7 +5,7 @@ import io
 import tokenize
 from collections.abc import Iterator
 
-from runner.config.secrets import is_secret_name
+from runner.config.secret_names import is_secret_name
 from runner.masking import is_ordinary, masker
 
 TEXTS = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}

@@ -9,13 +9,8 @@ from typing import final
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runner.config.known_secrets import vault
-from runner.config.secrets import (
-    give_again,
-    has_lost,
-    is_secret_key,
-    key_of,
-)
+from runner.config.hidden_secrets import shown_override
+from runner.config.secrets import give_again, has_lost, is_secret_key, key_of
 from runner.errors import ConfigError, as_yaml, few
 from runner.masking import MASK
 from runner.resume import folder_of, folder_override
@@ -51,7 +46,7 @@ def asked(arguments: Sequence[str]) -> AskedSweep:
     if not given or values == [None]:
         request = SweepRequest(
             name=secrets.token_hex(8),
-            arguments=[*map(vault.masked_override, rest)],
+            arguments=[*map(shown_override, rest)],
             shuffle=secrets.randbelow(2**31),
         )
         return AskedSweep(rest, request.signed(), resumes=False)
@@ -91,7 +86,7 @@ def fixed(overrides: Sequence[str]) -> Sequence[str]:
 
 def _without_secret(one: str) -> str:
     key = key_of(one)
-    return f"{key}={MASK}" if is_secret_key(key) else vault.masked_override(one).lstrip("+")
+    return f"{key}={MASK}" if is_secret_key(key) else shown_override(one).lstrip("+")
 
 
 def _merged(folder: Path, request: SweepRequest, more: Sequence[str]) -> Sequence[str]:
@@ -127,7 +122,7 @@ def _given_again(word: str, more: Sequence[str]) -> str:
     if not has_lost(word, anywhere=True):
         return word
     for one in more:
-        new = vault.masked_override(one)
+        new = shown_override(one)
         is_same = new.lstrip("+") == word.lstrip("+") or new == one
         if key_of(one) == key_of(word) and is_same:
             return word[: len(word) - len(word.lstrip("+"))] + one.lstrip("+")

@@ -6,24 +6,23 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from runner.config.compose import compose_config
+from runner.config.secret_names import ENDINGS, is_secret_name
 from runner.config.secrets import (
-    ENDINGS,
     changed,
     give_again,
     has_lost,
     is_from_environment,
     is_secret_key,
-    is_secret_name,
     masked,
     masked_as_written,
     masked_config,
     masked_override,
     missing,
-    passwords,
     secrets_of_override,
     texts,
 )
 from runner.config.settings import conf_folder
+from runner.config.urls import secrets_of_urls
 from runner.masking import MASK
 
 WORDS = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
@@ -158,8 +157,8 @@ def test_the_password_of_a_url_is_masked_and_nothing_else_of_it(text, shown):
 
 
 def test_both_readings_of_a_password_are_known():
-    assert passwords("http://bob:pw@host/x@y") == ["pw@host/x", "pw"]
-    assert passwords("http://bob:p/w@host") == ["p/w"]
+    assert secrets_of_urls("http://bob:pw@host/x@y") == ["pw@host/x", "pw"]
+    assert secrets_of_urls("http://bob:p/w@host") == ["p/w"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,46 @@
+"""Names that tell a secret: of keys, of variables of the environment, of parameters of URLs."""
+
+import re
+from collections.abc import Callable
+
+ENDINGS = ("token", "secret", "password", "passwd", "key")  # of a word of a name, also in plural
+VARIABLE = r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*\}"
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of hf_token, api-key, accessToken, APIKey
+# What is saved as it is: variables of the environment, behind a word such as "Bearer" if need be.
+_OF_ENVIRONMENT = re.compile(rf"([A-Za-z]+ )?({VARIABLE})+")
+_REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
+# All that takes a variable: also in quotes, and with a default.
+TAKEN = re.compile(r"""\$\{\s*oc\.env\s*:\s*['"]?([A-Za-z_]\w*)['"]?\s*(?:,[^{}]*)?\}""")
+
+
+def is_secret_name(name: str) -> bool:
+    """Returns whether a key of this name holds a secret: if one of its words ends like the word
+    token, secret, password, passwd or key. `tokenizer` and `keypoints` only begin so."""
+    words = (word.lower().removesuffix("s") for word in _WORD.findall(name))
+    return any(word.endswith(ENDINGS) for word in words)
+
+
+def variables(text: str) -> list[str]:
+    """Returns the variables of the environment that a text consists of; none if it has other parts
+    than these."""
+    return re.findall(VARIABLE, text) if _OF_ENVIRONMENT.fullmatch(text) else []
+
+
+def secret_variables(text: str) -> list[str]:
+    """Returns the variables of the environment in a text that are secrets by their own names."""
+    return [name for name in TAKEN.findall(text) if is_secret_name(name)]
+
+
+def is_reference(text: str) -> bool:
+    """Returns whether a text is a reference to another key of the config, and nothing else."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def with_variables(text: str, value: Callable[[re.Match[str]], str]) -> str:
+    """Returns a text with values in place of what takes variables of the environment."""
+    return TAKEN.sub(value, text)
+
+
+def without_references(text: str) -> str:
+    """Returns a text without its references to other keys and to variables of the environment."""
+    return _REFERENCE.sub("", re.sub(VARIABLE, "", text))

@@ -1,0 +1,80 @@
+"""The parts of URLs that are secrets, wherever a URL is in a text.
+
+These are passwords (`http://me:SECRET@host`), what stands in the place of a user and is no plain
+name (`https://SECRET@host`), and parameters (`https://host/?api_key=SECRET`).
+"""
+
+import re
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from runner.config.secret_names import (
+    VARIABLE,
+    is_secret_name,
+    secret_variables,
+    variables,
+    without_references,
+)
+from runner.masking import LONGEST_WORD, MASK, is_ordinary
+
+_REFERENCE = r"\$\{[^}@]{0,200}\}"
+_NO_REFERENCE = r"\$(?!\{[^}@]{0,200}\})"  # so that there is one way to read each text
+_VARIABLES = rf"(?:{VARIABLE.replace('(', '(?:', 1)})+"
+# The last @ ends a password, unless it is all variables. A port before a path is none.
+_AUTHORITY = re.compile(
+    rf"(?<=://)(?P<user>(?:{_REFERENCE}|[^/?#@\s:$]|{_NO_REFERENCE})*)"
+    rf"(?::(?!(?:\d{{1,5}}|{_REFERENCE})[/?#])"
+    rf"(?P<password>{_VARIABLES}(?=@)|(?:{_REFERENCE}|(?!://)[^\s$]|{_NO_REFERENCE})+))?@"
+)
+_PARAMETER = re.compile(
+    rf"(?<=[?&])(?P<name>[\w.~%\[\]-]{{1,100}})=(?P<value>(?:{_REFERENCE}|[^\s&#\"'<>$]|{_NO_REFERENCE})+)"
+)
+_MASKED = re.compile(
+    rf"://{re.escape(MASK)}[:@]|:{re.escape(MASK)}@|[?&][^\s&=]+={re.escape(MASK)}"
+)
+_FEW_DIGITS = re.compile(r"(?<=[^\W\d_])\d{1,2}$")
+
+
+def in_urls(text: str, change: Callable[[str], str]) -> str:
+    """Returns a text in which the secret parts of URLs are changed."""
+
+    def authority(found: re.Match[str]) -> str:
+        user, password = found["user"], found["password"]
+        if secret_variables(user) or not _is_name(without_references(user)):
+            user = change(user)
+        return f"{user}@" if password is None else f"{user}:{change(password)}@"
+
+    def parameter(found: re.Match[str]) -> str:
+        name, value = found["name"], found["value"]
+        return f"{name}={change(value)}" if is_secret_name(name) else found[0]
+
+    if "@" in text:
+        text = _AUTHORITY.sub(authority, text)
+    return _PARAMETER.sub(parameter, text) if "=" in text else text
+
+
+def secrets_of_urls(text: str) -> list[str]:
+    """Returns the secrets of the URLs in a text: as they are masked, as they are if another @ of a
+    password belongs to the path, and as programs decode them."""
+    found: dict[str, None] = {}
+
+    def see(part: str) -> str:
+        if part != MASK and not variables(part):
+            spelled = [part, part.partition("@")[0]]
+            found.update(dict.fromkeys([*spelled, *map(unquote, spelled)]))
+        return part
+
+    in_urls(text, see)
+    return [*filter(None, found)]
+
+
+def has_masked_url(text: str) -> bool:
+    """Returns whether a text has a URL with a masked part."""
+    return MASK in text and _MASKED.search(text) is not None
+
+
+def _is_name(user: str) -> bool:
+    """Returns whether a user is a plain name, such as `bob`, `app_user` or `user2`, no token."""
+    words = [_FEW_DIGITS.sub("", word) for word in re.split(r"[._-]", user) if word]
+    are_plain = all(word.isalpha() and is_ordinary(word) for word in words)
+    return are_plain and len(user) <= LONGEST_WORD
