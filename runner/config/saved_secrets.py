@@ -8,7 +8,12 @@ from typing import Any, final
 
 from omegaconf import OmegaConf
 
-from runner.config.secret_names import TAKEN, secret_variables, variables, with_variables
+from runner.config.secret_names import (
+    all_variables,
+    secret_variables,
+    variables,
+    with_variables,
+)
 from runner.config.secrets import (
     changed,
     is_from_environment,
@@ -39,7 +44,7 @@ class WrittenConfig:
             self._names |= {*secret_variables(text)}
             if is_from_environment(text, is_secret=is_secret):
                 direct.add(key)
-                self._names |= {*TAKEN.findall(text)}
+                self._names |= {*all_variables(text)}
         self.taken = {
             key: text
             for key, text in self._texts.items()
@@ -55,22 +60,22 @@ class WrittenConfig:
                     f"give {key} another value."
                 )
 
-    def without_secrets(self) -> Any:
-        """Returns the config resolved with masks in place of its secrets; an empty one if resolvers
-        cannot work with masks."""
+    def without_secrets(self, prepared: Callable[[Any], Any]) -> dict[str, str]:
+        """Returns the texts, by their keys, of the config that is resolved with masks in place of
+        its secrets, and prepared; none if that cannot be done with masks."""
 
         def hide(key: str, text: str, is_secret: bool) -> str:
             return masked(with_variables(text, self._shown), is_secret=is_secret)
 
+        hidden = OmegaConf.create(changed(self._config, hide))
         try:
-            return OmegaConf.to_container(
-                OmegaConf.create(changed(self._config, hide)), resolve=True
-            )
+            plain = prepared(OmegaConf.to_container(hidden, resolve=True))
         except Exception:  # a resolver of the user's raises anything
             return {}
+        return {key: text for key, text, _ in texts(plain)}
 
-    def _shown(self, taken: re.Match[str]) -> str:
-        return MASK if taken[1] in self._names else taken[0]
+    def _shown(self, name: str, written: str) -> str:
+        return MASK if name in self._names else written
 
     def may_refer(self, key: str) -> bool:
         """Returns whether the text of a key has, or may have, interpolations."""
@@ -95,7 +100,7 @@ def saved_texts(
     if not secrets:
         return {}
     clean = without(one for one in secrets if not is_ordinary(one))
-    others = {key: text for key, text, _ in texts(prepared(written.without_secrets()))}
+    others = written.without_secrets(prepared)
     found = {**written.taken}
     for key, text, is_secret in resolved:
         if is_secret or key in found:

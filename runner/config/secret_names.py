@@ -1,5 +1,6 @@
 """Names that tell a secret: of keys, of variables of the environment, of parameters of URLs."""
 
+import os
 import re
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of hf_token, api-key, acc
 _OF_ENVIRONMENT = re.compile(rf"([A-Za-z]+ )?({VARIABLE})+")
 _REFERENCE = re.compile(r"\$\{[\w.\[\]]+\}")
 # All that takes a variable: also in quotes, and with a default.
-TAKEN = re.compile(r"""\$\{\s*oc\.env\s*:\s*['"]?([A-Za-z_]\w*)['"]?\s*(?:,[^{}]*)?\}""")
+_TAKEN = re.compile(r"""\$\{\s*oc\.env\s*:\s*['"]?([A-Za-z_]\w*)['"]?\s*(?:,([^{}]*))?\}""")
 
 
 def is_secret_name(name: str) -> bool:
@@ -28,7 +29,12 @@ def variables(text: str) -> list[str]:
 
 def secret_variables(text: str) -> list[str]:
     """Returns the variables of the environment in a text that are secrets by their own names."""
-    return [name for name in TAKEN.findall(text) if is_secret_name(name)]
+    return [name for name in all_variables(text) if is_secret_name(name)]
+
+
+def all_variables(text: str) -> list[str]:
+    """Returns the variables of the environment in a text, whatever else it has."""
+    return [found[1] for found in _TAKEN.finditer(text)]
 
 
 def is_reference(text: str) -> bool:
@@ -36,9 +42,15 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
 
 
-def with_variables(text: str, value: Callable[[re.Match[str]], str]) -> str:
-    """Returns a text with values in place of what takes variables of the environment."""
-    return TAKEN.sub(value, text)
+def with_variables(text: str, value: Callable[[str, str], str]) -> str:
+    """Returns a text with values in place of what takes variables of the environment: `value` is
+    called with the name of each, and how it is written."""
+    return _TAKEN.sub(lambda found: value(found[1], found[0]), text)
+
+
+def from_environment(text: str) -> str:
+    """Returns a text with the values of variables of the environment, or else their defaults."""
+    return _TAKEN.sub(lambda found: os.environ.get(found[1], found[2] or ""), text)
 
 
 def without_references(text: str) -> str:

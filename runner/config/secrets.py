@@ -14,11 +14,11 @@ from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
 from runner.config.secret_names import (
+    from_environment,
     is_reference,
     is_secret_name,
     secret_variables,
     variables,
-    with_variables,
 )
 from runner.config.urls import has_masked_url, in_urls, secrets_of_urls
 from runner.masking import MASK, is_ordinary
@@ -93,7 +93,7 @@ def taken_secrets(text: str, *, is_secret: bool) -> list[str]:
     """Returns the secrets that a text, as it is written, takes from the environment."""
     names = variables(text) if is_secret else secret_variables(text)
     values = [os.environ.get(name, "") for name in names]
-    return [*values, *secrets_of_urls(with_variables(text, lambda one: os.environ.get(one[1], "")))]
+    return [*values, *secrets_of_urls(from_environment(text))]
 
 
 def masked(text: str, *, is_secret: bool) -> str:

@@ -22,15 +22,17 @@ _NO_REFERENCE = r"\$(?!\{[^}@]{0,200}\})"  # so that there is one way to read ea
 _VARIABLES = rf"(?:{VARIABLE.replace('(', '(?:', 1)})+"
 # The last @ ends a password, unless it is all variables. A port before a path is none.
 _AUTHORITY = re.compile(
-    rf"(?<=://)(?P<user>(?:{_REFERENCE}|[^/?#@\s:$]|{_NO_REFERENCE})*)"
+    rf"(?<=://)(?!\[)(?P<user>(?:{_REFERENCE}|[^/?#@\s:$]|{_NO_REFERENCE})*)"
     rf"(?::(?!(?:\d{{1,5}}|{_REFERENCE})[/?#])"
     rf"(?P<password>{_VARIABLES}(?=@)|(?:{_REFERENCE}|(?!://)[^\s$]|{_NO_REFERENCE})+))?@"
 )
+_NAME = r"[\w.~%\[\]-]{1,100}="
 _PARAMETER = re.compile(
-    rf"(?<=[?&])(?P<name>[\w.~%\[\]-]{{1,100}})=(?P<value>(?:{_REFERENCE}|[^\s&#\"'<>$]|{_NO_REFERENCE})+)"
+    rf"(?<=[?&#;])(?P<name>{_NAME})"
+    rf"(?P<value>(?:{_REFERENCE}|[^\s&#;\"'<>$]|;(?!{_NAME})|{_NO_REFERENCE})+)"
 )
 _MASKED = re.compile(
-    rf"://{re.escape(MASK)}[:@]|:{re.escape(MASK)}@|[?&][^\s&=]+={re.escape(MASK)}"
+    rf"://{re.escape(MASK)}[:@]|:{re.escape(MASK)}@|[?&#;][^\s&=]+={re.escape(MASK)}"
 )
 _FEW_DIGITS = re.compile(r"(?<=[^\W\d_])\d{1,2}$")
 
@@ -46,7 +48,7 @@ def in_urls(text: str, change: Callable[[str], str]) -> str:
 
     def parameter(found: re.Match[str]) -> str:
         name, value = found["name"], found["value"]
-        return f"{name}={change(value)}" if is_secret_name(name) else found[0]
+        return f"{name}{change(value)}" if is_secret_name(name) else found[0]
 
     if "@" in text:
         text = _AUTHORITY.sub(authority, text)
@@ -54,13 +56,13 @@ def in_urls(text: str, change: Callable[[str], str]) -> str:
 
 
 def secrets_of_urls(text: str) -> list[str]:
-    """Returns the secrets of the URLs in a text: as they are masked, as they are if another @ of a
-    password belongs to the path, and as programs decode them."""
+    """Returns the secrets of the URLs in a text: as they are masked, as they are if their end is of
+    the path or of the text, and as programs decode them."""
     found: dict[str, None] = {}
 
     def see(part: str) -> str:
         if part != MASK and not variables(part):
-            spelled = [part, part.partition("@")[0]]
+            spelled = [part, part.partition("@")[0], part.rstrip(").,;:]}!?")]
             found.update(dict.fromkeys([*spelled, *map(unquote, spelled)]))
         return part
 

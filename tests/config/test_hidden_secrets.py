@@ -2,8 +2,14 @@
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from runner.config.compose import compose_config
@@ -13,7 +19,10 @@ from runner.config.hidden_secrets import (
     learn_overrides,
     restored_config,
     restored_overrides,
+    shown_override,
 )
+from runner.config.secret_names import ENDINGS, is_secret_name
+from runner.config.secrets import secrets_of_override
 from runner.errors import ConfigError, one_line
 from runner.masking import MASK, masker
 
@@ -128,3 +137,48 @@ def test_a_mask_is_no_value():
     told = "is a secret and not saved; give it again, as in data.token=VALUE"
     with pytest.raises(ConfigError, match=told):
         compose_config(["+data.token='***'"])
+
+
+SAFE = st.from_regex(r"[a-z]{1,6}", fullmatch=True).filter(lambda one: not is_secret_name(one))
+SECRET_NAME = st.builds(
+    str.__add__, st.sampled_from(["", "hub_", "my", "api-"]), st.sampled_from([*ENDINGS])
+)
+VALUE = st.text(st.characters(codec="ascii", categories=["L", "N", "P", "S", "Zs"]), max_size=8)
+VALUE = VALUE.map(lambda text: f"S3{text}cr3t").filter(lambda text: "${" not in text)
+SPELLED: dict[str, Callable[[str], str]] = {
+    "single": lambda text: QuotedString(text, Quote.single).with_quotes(),
+    "double": lambda text: QuotedString(text, Quote.double).with_quotes(),
+    "bare": lambda text: Override._get_value_element_as_str(text),
+    "unreadable": lambda text: f"{text}, (",
+}
+PLACED: dict[str, Callable[[str, str, str], str]] = {
+    "dotted": lambda safe, name, value: f"{safe}.{name}={value}",
+    "below": lambda safe, name, value: f"{name}.{safe}={value}",
+    "in a list": lambda safe, name, value: f"{safe}.{name}=[x1,{value}]",
+    "in a mapping": lambda safe, name, value: f"{safe}={{{name}:{value},n:1}}",
+    "deep": lambda safe, name, value: f"{safe}.x=[{{a:[{{{name}:{{b:[{value}]}}}}]}}]",
+}
+
+
+def is_readable(override: str) -> bool:
+    try:
+        OverridesParser.create().parse_overrides([override])
+    except HydraException:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("place", PLACED)
+@pytest.mark.parametrize("spelling", SPELLED)
+@given(prefix=st.sampled_from(["", "+", "++"]), safe=SAFE, name=SECRET_NAME, value=VALUE)
+def test_no_form_of_an_override_shows_a_secret(place, spelling, prefix, safe, name, value):
+    override = prefix + PLACED[place](safe, name, SPELLED[spelling](value))
+    shown = shown_override(override)
+    assert value not in shown and "cr3t" not in shown and MASK in shown
+    assert shown.startswith(prefix + (name if place == "below" else safe))
+    assert secrets_of_override(override) and shown_override(shown) == shown
+    if is_readable(override):
+        assert value in secrets_of_override(override)
+        config = OmegaConf.create({})
+        hide_secrets(config, [override])
+        assert overrides_of([shown], config) == [override]

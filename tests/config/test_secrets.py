@@ -22,7 +22,6 @@ from runner.config.secrets import (
     texts,
 )
 from runner.config.settings import conf_folder
-from runner.config.urls import secrets_of_urls
 from runner.masking import MASK
 
 WORDS = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
@@ -129,36 +128,6 @@ def test_no_option_of_ours_has_a_secret(option):
     composed = compose_config([f"{group}={name}"])
     found = [key for key, _, is_secret in texts(OmegaConf.to_container(composed)) if is_secret]
     assert not found
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("http://bob:hunter2@host:80/p", f"http://bob:{MASK}@host:80/p"),
-        ("postgres://u:p%40@[::1]/d and ftp://v:q@h", f"postgres://u:{MASK}@[::1]/d and ftp://v:{MASK}@h"),
-        ("http://bob:${oc.env:PW}@host", "http://bob:${oc.env:PW}@host"),
-        ("http://host:80/a@b", "http://host:80/a@b"),
-        ("git@host:path", "git@host:path"),
-        ("postgresql://bob:pw/x@host/db", f"postgresql://bob:{MASK}@host/db"),
-        ("postgresql://bob:p@pw@host/db", f"postgresql://bob:{MASK}@host/db"),
-        ("redis://:p?a#b@[::1]:80/0", f"redis://:{MASK}@[::1]:80/0"),
-        ("a://b:p@h,c://d:q/@h", f"a://b:{MASK}@h,c://d:{MASK}@h"),
-        ("http://bob:1234@host", f"http://bob:{MASK}@host"),
-        ("http://bob:${oc.env:PW}@host/x@y", "http://bob:${oc.env:PW}@host/x@y"),
-        ("http://host:8080/@scope/x", "http://host:8080/@scope/x"),
-        ("http://host:${port}/@scope/x", "http://host:${port}/@scope/x"),
-        ("http://bob@host:80/p?m=a@b", "http://bob@host:80/p?m=a@b"),
-        ("a:b@c", "a:b@c"),
-    ],
-)  # fmt: skip
-def test_the_password_of_a_url_is_masked_and_nothing_else_of_it(text, shown):
-    assert masked(text, is_secret=False) == shown
-    assert masked(shown, is_secret=False) == shown
-
-
-def test_both_readings_of_a_password_are_known():
-    assert secrets_of_urls("http://bob:pw@host/x@y") == ["pw@host/x", "pw"]
-    assert secrets_of_urls("http://bob:p/w@host") == ["p/w"]
 
 
 @pytest.mark.parametrize(
