@@ -30,6 +30,7 @@ from runner.config.hidden_secrets import (
     hide_secrets,
     learn_overrides,
     restored_overrides,
+    shown_override,
 )
 from runner.config.hydra_folder import HydraFolder, hydra_folder
 from runner.config.hydra_node import check_hydra_node
@@ -198,6 +199,12 @@ class GuardedConfigLoader(ConfigLoaderImpl):
                 )
             if not override.is_sweep_override() or override.is_interval_sweep():
                 continue
+            told = str(override.input_line)
+            if (hidden := shown_override(told)) != told:
+                raise ConfigError(
+                    f"{hidden} has a secret of this config in it, and a sweep would show and save "
+                    "its values; refer to it, as in \"KEY='a ${data.token}',b\"."
+                )
             key, value = str(override.key_or_group), override.value()
             if isinstance(value, Glob):
                 found = value.filter(self.get_group_options(key))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import HydraException
 
 from runner.config.secret_names import (
@@ -200,10 +200,14 @@ def sweeps_secrets(override: Override) -> bool:
     names of variables of the environment."""
     if not override.is_sweep_override() or not is_secret_key(str(override.key_or_group)):
         return False
-    if override.is_interval_sweep() or override.is_range_sweep():
-        return False
-    values = override.sweep_iterator()
-    return any(isinstance(value, str) and not variables(value) for value in values)
+    return not all(map(variables, _swept_texts(override)))
+
+
+def _swept_texts(override: Override) -> Iterator[str]:
+    """Yields the texts that an override sweeps over, and that are not found by a pattern."""
+    if override.is_choice_sweep() and not isinstance(override._value, Glob):
+        for value in override.sweep_iterator():
+            yield from (text for _, text, _ in texts([_plain(value)]))
 
 
 def _told(override: str, clean: Callable[[str], str]) -> tuple[str, list[str]]:
@@ -217,6 +221,9 @@ def _told(override: str, clean: Callable[[str], str]) -> tuple[str, list[str]]:
     if parsed.is_delete() or "=" not in override:
         return override, []
     if parsed.is_sweep_override():
+        words = [*_swept_texts(parsed)]
+        if words and not own and all(clean(masked(one, is_secret=False)) == one for one in words):
+            return override, []  # also of an ordinary word, which is a secret elsewhere
         return _unread(override, sweeps_secrets(parsed), clean)
     found: list[str] = []
     is_shown = True
@@ -275,5 +282,6 @@ def _names_secrets(override: str) -> bool:
 def _unread(override: str, is_secret: bool, clean: Callable[[str], str]) -> tuple[str, list[str]]:
     name, equals, value = override.partition("=")
     if is_secret and value and equals:
-        return f"{name}={MASK}", [value.strip("'\""), value]
+        plain = re.sub(r"\\(.)", r"\1", value.strip("'\""))
+        return f"{name}={MASK}", [*dict.fromkeys([value.strip("'\""), value, plain])]
     return clean(masked(override, is_secret=False)), secrets_of_urls(override)

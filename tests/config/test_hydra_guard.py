@@ -16,6 +16,7 @@ from runner import launch
 from runner.config.hydra_guard import GuardedConfigLoader, given_trust, guarded
 from runner.config.settings import conf_folder
 from runner.errors import ConfigError
+from runner.masking import masker
 
 EVIL = "from pathlib import Path\nPath(__file__).with_name('MARK').touch()\n"
 
@@ -156,6 +157,18 @@ def test_a_file_brings_no_trust_by_the_parameters_of_a_sweep(more):
 def test_a_sweep_over_nothing_is_refused(more, override):
     assert "sweeps over nothing" in refused(more, override, mode=RunMode.MULTIRUN)
     compose(more, "seed=1,2", "space=glob(m*)", "budget.trials=range(1,3)", mode=RunMode.MULTIRUN)
+
+
+def test_a_sweep_over_what_has_a_secret_in_it_is_refused(more, monkeypatch):
+    monkeypatch.setattr(masker, "_patterns", frozenset())
+    monkeypatch.setattr(masker, "_pattern", None)
+    token = "+data.token=sesame-4711"
+    told = refused(more, token, "+data.user=a-sesame-4711,b", mode=RunMode.MULTIRUN)
+    assert told.startswith(
+        "+data.user=a-***,b has a secret of this config in it, and a sweep would"
+    )
+    compose(more, token, "+data.user='${data.token}',b", mode=RunMode.MULTIRUN)
+    compose(more, "+data.token=digits", "data=digits,fake", mode=RunMode.MULTIRUN)
 
 
 @pytest.mark.parametrize("name", ["evil_package", "evil_package/inner", "antigravity"])

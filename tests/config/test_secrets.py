@@ -224,6 +224,24 @@ def test_texts_that_are_cleaned_are_masked_as_well():
         assert has_lost(shown, anywhere=True) == (MASK in shown)
 
 
+@pytest.mark.parametrize(
+    ("override", "shown"),
+    [
+        ("data.act=real,gelu", "data.act=real,gelu"),
+        ("data.act=choice(real,'gelu',3)", "data.act=choice(real,'gelu',3)"),
+        ("data.act=[real],[gelu]", "data.act=[real],[gelu]"),
+        ("data.act=x-real,gelu", "data.act=x-***,gelu"),
+        ("space=glob(real*)", "space=glob(***)"),
+        ("data.url='http://u:p-1@h','x'", "data.url='http://u:***@h','x'"),
+    ],
+)
+def test_a_word_to_sweep_over_is_a_secret_only_where_others_are_beside_it(override, shown):
+    def clean(text: str) -> str:
+        return text if text in ("real", "gelu") else text.replace("real", MASK)
+
+    assert masked_override(override, clean) == shown.replace("***)", "****)")
+
+
 def test_a_mask_of_the_users_own_is_no_lost_secret():
     assert not has_lost("data.pattern='***'")
     assert has_lost("logger.a={_target_: b.C, password: '***'}")
