@@ -1,4 +1,4 @@
-"""Names that tell a secret: of keys, of variables of the environment, of parameters of URLs."""
+"""Names that tell a secret: of keys, variables of the environment, parameters and options."""
 
 import os
 import re

@@ -1,7 +1,7 @@
 """What of a config is a secret, by the names of its keys, and what is shown and saved in its place.
 
-A text below a key such as `api_key` is a secret, and so are parts of URLs, see `urls.py`. Numbers
-are none.
+A text below a key such as `api_key` is a secret, and so are parts of URLs and commands, see
+`embedded_secrets.py`. Numbers are none.
 """
 
 import os
@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, QuotedString
 from hydra.errors import HydraException
 
+from runner.config.embedded_secrets import embedded_secrets, has_masked_part, with_embedded
 from runner.config.secret_names import (
     from_environment,
     is_reference,
@@ -20,7 +21,6 @@ from runner.config.secret_names import (
     secret_variables,
     variables,
 )
-from runner.config.urls import has_masked_url, in_urls, secrets_of_urls
 from runner.masking import MASK, is_ordinary
 
 # Keys of ours that are no secrets, and keys below which labels of choices are the keys.
@@ -79,9 +79,9 @@ def _is_labelled(where: str) -> bool:
 
 def is_from_environment(text: str, *, is_secret: bool) -> bool:
     """Returns whether a text, as it is written in a config, takes a secret from the environment: by
-    the name of its key or of the variable, or as a part of a URL."""
+    the name of its key or of the variable, or as a part of the text."""
     names = variables(text)
-    is_in_url = "${" in text and "${" not in in_urls(text, _without_variables)
+    is_in_url = "${" in text and "${" not in with_embedded(text, _without_variables)
     return is_in_url or (bool(names) and (is_secret or any(map(is_secret_name, names))))
 
 
@@ -93,12 +93,12 @@ def taken_secrets(text: str, *, is_secret: bool) -> list[str]:
     """Returns the secrets that a text, as it is written, takes from the environment."""
     names = variables(text) if is_secret else secret_variables(text)
     values = [os.environ.get(name, "") for name in names]
-    return [*values, *secrets_of_urls(from_environment(text))]
+    return [*values, *embedded_secrets(from_environment(text))]
 
 
 def masked(text: str, *, is_secret: bool) -> str:
-    """Returns a text with its secrets masked: all of it, or parts of URLs."""
-    return MASK if is_secret else in_urls(text, lambda one: one if variables(one) else MASK)
+    """Returns a text with its secrets masked: all of it, or parts."""
+    return MASK if is_secret else with_embedded(text, lambda one: one if variables(one) else MASK)
 
 
 def masked_as_written(text: str, *, is_secret: bool) -> str:
@@ -110,9 +110,9 @@ def masked_as_written(text: str, *, is_secret: bool) -> str:
 
 def secrets_in(text: str, *, is_secret: bool) -> list[str]:
     """Returns the secrets that a text has: all of it, and what is behind a word such as "Bearer",
-    or parts of URLs."""
+    or parts."""
     if not is_secret:
-        return secrets_of_urls(text)
+        return embedded_secrets(text)
     behind = _CREDENTIAL.fullmatch(text)
     return [text] if behind is None or is_ordinary(behind[1]) else [text, behind[1]]
 
@@ -176,7 +176,7 @@ def has_lost(override: str, *, anywhere: bool = False) -> bool:
     found: list[str] = []
 
     def see(where: str, text: str, is_secret: bool) -> str:
-        if has_masked_url(text) or ((is_secret or anywhere) and is_masked(text)):
+        if has_masked_part(text) or ((is_secret or anywhere) and is_masked(text)):
             found.append(text)
         return text
 
@@ -284,4 +284,4 @@ def _unread(override: str, is_secret: bool, clean: Callable[[str], str]) -> tupl
     if is_secret and value and equals:
         plain = re.sub(r"\\(.)", r"\1", value.strip("'\""))
         return f"{name}={MASK}", [*dict.fromkeys([value.strip("'\""), value, plain])]
-    return clean(masked(override, is_secret=False)), secrets_of_urls(override)
+    return clean(masked(override, is_secret=False)), embedded_secrets(override)

@@ -22,6 +22,7 @@ from pydantic import (
 from runner.config.allowlist import KEYWORDS, below, check_targets
 from runner.config.check_arguments import signature
 from runner.config.data_sizes import missing_sizes
+from runner.config.embedded_secrets import has_masked_part
 from runner.config.forwarded_parameters import taken_parameters
 from runner.config.mutator_entries import written_out
 from runner.config.saved_secrets import WrittenConfig, saved_texts, secrets_of
@@ -35,7 +36,6 @@ from runner.config.secrets import (
     texts,
 )
 from runner.config.targets import locate
-from runner.config.urls import has_masked_url
 from runner.errors import ConfigError, as_yaml, did_you_mean, few
 from runner.masking import MASK, masker
 
@@ -190,7 +190,7 @@ class Settings(Strict):
         made: also if those were recorded without it."""
         recorded = {key: text for key, text, _ in texts(other.model_dump())
                     if is_masked(text) and masked(text, is_secret=False) == text
-                    and not has_masked_url(text)}  # fmt: skip
+                    and not has_masked_part(text)}  # fmt: skip
         made = self.model_copy()
         made._saved = {**recorded, **other._saved, **self._saved}
         return made

@@ -1,7 +1,8 @@
-"""The parts of URLs that are secrets, wherever a URL is in a text.
+"""The parts of texts that are secrets: of URLs, and of commands.
 
 These are passwords (`http://me:SECRET@host`), what stands in the place of a user and is no plain
-name (`https://SECRET@host`), and parameters (`https://host/?api_key=SECRET`).
+name (`https://SECRET@host`), parameters (`https://host/?api_key=SECRET`), variables
+(`export API_KEY=SECRET`), and options (`run --token=SECRET`).
 """
 
 import re
@@ -31,14 +32,17 @@ _PARAMETER = re.compile(
     rf"(?<=[?&#;])(?P<name>{_NAME})"
     rf"(?P<value>(?:{_REFERENCE}|[^\s&#;\"'<>$]|;(?!{_NAME})|{_NO_REFERENCE})+)"
 )
-_MASKED = re.compile(
-    rf"://{re.escape(MASK)}[:@]|:{re.escape(MASK)}@|[?&#;][^\s&=]+={re.escape(MASK)}"
+_OF_COMMAND = re.compile(
+    r"(?<![\w/.?&#-])(?!KEYS?=)"  # which stands for any key
+    r"(?P<name>(?:--?[A-Za-z][\w-]{0,99}|[A-Z][A-Z0-9_]{0,99})=)"
+    rf"(?P<value>'[^']*'|\"[^\"]*\"|(?:{_REFERENCE}|[^\s&;|\"'<>$]|{_NO_REFERENCE})+)"
 )
+_OF_SHELL = re.compile(r"[\"']?\\?\$(\w+|\{\w+\})[\"']?")  # which takes it from its environment
 _FEW_DIGITS = re.compile(r"(?<=[^\W\d_])\d{1,2}$")
 
 
-def in_urls(text: str, change: Callable[[str], str]) -> str:
-    """Returns a text in which the secret parts of URLs are changed."""
+def with_embedded(text: str, change: Callable[[str], str]) -> str:
+    """Returns a text in which the parts that are secrets are changed."""
 
     def authority(found: re.Match[str]) -> str:
         user, password = found["user"], found["password"]
@@ -48,31 +52,41 @@ def in_urls(text: str, change: Callable[[str], str]) -> str:
 
     def parameter(found: re.Match[str]) -> str:
         name, value = found["name"], found["value"]
-        return f"{name}{change(value)}" if is_secret_name(name) else found[0]
+        is_told = not is_secret_name(name) or _OF_SHELL.fullmatch(value)
+        return found[0] if is_told else f"{name}{change(value)}"
 
     if "@" in text:
         text = _AUTHORITY.sub(authority, text)
-    return _PARAMETER.sub(parameter, text) if "=" in text else text
+    if "=" in text:
+        text = _OF_COMMAND.sub(parameter, _PARAMETER.sub(parameter, text))
+    return text
 
 
-def secrets_of_urls(text: str) -> list[str]:
-    """Returns the secrets of the URLs in a text: as they are masked, as they are if their end is of
-    the path or of the text, and as programs decode them."""
+def embedded_secrets(text: str) -> list[str]:
+    """Returns the parts of a text that are secrets: as they are masked, as they are if their end is
+    of the path or of the text, and as programs decode them."""
     found: dict[str, None] = {}
 
     def see(part: str) -> str:
         if part != MASK and not variables(part):
-            spelled = [part, part.partition("@")[0], part.rstrip(").,;:]}!?")]
+            spelled = [part, part.partition("@")[0], part.rstrip(").,;:]}!?"), part.strip("'\"")]
             found.update(dict.fromkeys([*spelled, *map(unquote, spelled)]))
         return part
 
-    in_urls(text, see)
+    with_embedded(text, see)
     return [*filter(None, found)]
 
 
-def has_masked_url(text: str) -> bool:
-    """Returns whether a text has a URL with a masked part."""
-    return MASK in text and _MASKED.search(text) is not None
+def has_masked_part(text: str) -> bool:
+    """Returns whether a text has a mask in the place of such a part."""
+    parts: list[str] = []
+
+    def see(part: str) -> str:
+        parts.append(part)
+        return part
+
+    with_embedded(text, see)
+    return MASK in parts
 
 
 def _is_name(user: str) -> bool:

@@ -1,4 +1,4 @@
-"""Secret parts of URLs are masked, and nothing else of them."""
+"""Secret parts of URLs and commands are masked, and nothing else of them."""
 
 import re
 from urllib.parse import quote
@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.config.embedded_secrets import embedded_secrets, has_masked_part
 from runner.config.secret_names import ENDINGS
 from runner.config.secrets import masked
-from runner.config.urls import has_masked_url, secrets_of_urls
 from runner.masking import MASK
 
 
@@ -57,9 +57,32 @@ def test_secret_parts_of_a_url_are_masked_and_nothing_else_of_it(text, shown):
     assert masked(shown, is_secret=False) == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("export HF_TOKEN=abc", f"export HF_TOKEN={MASK}"),
+        ("A=1 API_KEY='a b' run", f"A=1 API_KEY={MASK} run"),
+        ('export DB_PASSWORD="a;b"; ls', f"export DB_PASSWORD={MASK}; ls"),
+        ("X_KEY=a&&Y_KEY=b", f"X_KEY={MASK}&&Y_KEY={MASK}"),
+        ("run --token=abc --n=1", f"run --token={MASK} --n=1"),
+        ("run -api-key=abc|sh", f"run -api-key={MASK}|sh"),
+        ("export HF_TOKEN=$OTHER X_KEY=${MINE}", "export HF_TOKEN=$OTHER X_KEY=${MINE}"),
+        ("export HF_TOKEN=${oc.env:A}", "export HF_TOKEN=${oc.env:A}"),
+        ("anything, as in KEY=VALUE", "anything, as in KEY=VALUE"),
+        ("fidelity.key=evaluator.epochs", "fidelity.key=evaluator.epochs"),
+        ("key=len, tokens<=3, sort(key=len)", "key=len, tokens<=3, sort(key=len)"),
+        ("PATH=/x:$PATH KEYS= MONKEYS==1", f"PATH=/x:$PATH KEYS= MONKEYS={MASK}"),
+    ],
+)
+def test_secret_parts_of_a_command_are_masked_and_nothing_else_of_it(text, shown):
+    assert masked(text, is_secret=False) == shown
+    assert masked(shown, is_secret=False) == shown
+    assert has_masked_part(shown) == (MASK in shown)
+
+
 def test_both_readings_of_a_password_are_known():
-    assert secrets_of_urls("http://bob:pw@host/x@y") == ["pw@host/x", "pw"]
-    assert secrets_of_urls("http://bob:p/w@host") == ["p/w"]
+    assert embedded_secrets("http://bob:pw@host/x@y") == ["pw@host/x", "pw"]
+    assert embedded_secrets("http://bob:p/w@host") == ["p/w"]
 
 
 SCHEME = st.sampled_from(["http", "https", "git+https", "ssh", "postgresql+psycopg2", "S3"])
@@ -98,8 +121,8 @@ def test_no_form_of_a_url_shows_a_secret(found):
     shown = masked(text, is_secret=False)
     assert not [one for one in secrets if one in shown]
     assert masked(shown, is_secret=False) == shown
-    assert has_masked_url(shown) == bool(secrets)
-    assert {*secrets} <= {*secrets_of_urls(text)}
+    assert has_masked_part(shown) == bool(secrets)
+    assert {*secrets} <= {*embedded_secrets(text)}
     assert bool(secrets) == (shown != text)
 
 
@@ -114,11 +137,24 @@ def test_two_urls_in_a_text_are_two(one, two):
 def test_a_plain_name_is_shown(users, host, path):
     for user in filter(None, users):
         text = f"https://{user}@{host}{path}"
-        assert masked(text, is_secret=False) == text and not secrets_of_urls(text)
+        assert masked(text, is_secret=False) == text and not embedded_secrets(text)
+
+
+@pytest.mark.parametrize(
+    "unit", ["?a=", ";A=b", "--a=", "?key=${", "://a@", "://a:${x}", "TOKEN=$$", ";a"]
+)
+def test_no_text_takes_long(unit):
+    text = unit * (20_000 // len(unit))
+    shown = masked(text, is_secret=False)
+    assert masked(shown, is_secret=False) == shown
+
+
+def test_a_quoted_value_is_known_without_its_quotes():
+    assert {"'a b'", "a b"} <= {*embedded_secrets("API_KEY='a b' run")}
 
 
 @pytest.mark.parametrize("secret", ["p@ss/word", "a b+c", "ü%"])
 def test_what_a_program_decodes_is_known_as_well(secret):
     spelled = quote(secret, safe="")
     for url in (f"http://u:{spelled}@h", f"http://{spelled}@h", f"http://h?token={spelled}"):
-        assert {spelled, secret} <= {*secrets_of_urls(url)}
+        assert {spelled, secret} <= {*embedded_secrets(url)}
