@@ -188,7 +188,7 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         return config
 
     def _check_sweep(self, overrides: Sequence[str]) -> None:
-        """Raises ConfigError for a sweep over nothing, which would end without a word."""
+        """Raises ConfigError for a sweep over nothing, or over what may not be saved."""
         parsed = OverridesParser.create().parse_overrides([*overrides])
         for override in {each.key_or_group: each for each in parsed}.values():  # the last counts
             if sweeps_secrets(override):
