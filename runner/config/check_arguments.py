@@ -118,7 +118,7 @@ def check_type(value: Any, hint: Any, where: str) -> None:
         _adapter(hint).validate_json(json.dumps(value), strict=True)  # JSON: lists fit tuples
     except ValidationError as error:
         problem = error.errors()[0]
-        inner = "".join(f"[{part!r}]" for part in problem["loc"] if isinstance(part, int))
+        inner = _place(value, problem["loc"])
         told = f": {problem['msg']}"
         if problem["type"] in NODES:
             told = "; it must be a node, such as {_target_: package.Name}"
@@ -127,6 +127,20 @@ def check_type(value: Any, hint: Any, where: str) -> None:
         raise ConfigError(f"{where}{inner} is {as_yaml(problem['input'])}{told}.") from None
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
         return  # a third-party type without a schema
+
+
+def _place(value: Any, parts: Sequence[int | str]) -> str:
+    """Returns where in a value something is, as in `.CPU` or `[0]`. Pydantic's `parts` also name
+    the alternatives of a type, which are no keys."""
+    found = ""
+    for part in parts:
+        if isinstance(part, int) and isinstance(value, list | tuple) and part < len(value):
+            found, value = f"{found}[{part}]", value[part]
+        elif isinstance(value, Mapping):
+            named = {str(key): inner for key, inner in value.items()}
+            if part in named:
+                found, value = f"{found}.{part}", named[str(part)]
+    return found
 
 
 def _condition(failed: str) -> str:

@@ -1,8 +1,10 @@
 """Arguments in a config: checked by name and type before anything is built."""
 
+from collections.abc import Mapping
+
 import pytest
 
-from runner.config.check_arguments import check_arguments
+from runner.config.check_arguments import check_arguments, check_type
 from runner.errors import ConfigError
 
 TRUST = ["targets"]
@@ -31,6 +33,24 @@ def test_arguments_are_checked_by_name_and_type(given, text):
     with pytest.raises(ConfigError, match=text) as error:
         check_arguments({"_target_": "targets.walked", **given}, TRUST, "space")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "text"),
+    [
+        (Mapping[str, float], {"CPU": 1, "GPU": "x"}, "it.GPU is 'x': "),
+        (Mapping[str, float] | None, {"CPU": {"a": 1}}, "it.CPU is {'a': 1}: "),
+        (Mapping[str, list[int]], {"a": [1, "b"]}, "it.a[1] is 'b': "),
+        (Mapping[str, int] | int, {"a": True}, "it.a is true: "),
+        (Mapping[int, int], {1: 1, 2: None}, "it.2 is null: "),
+        (int | list[int], "x", "it is 'x': "),
+        (Mapping[str, Mapping[str, int]], {"a": {"b": 1.5}}, "it.a.b is 1.5: "),
+    ],
+)
+def test_what_is_wrong_within_a_value_is_named_with_its_place(hint, value, text):
+    with pytest.raises(ConfigError) as error:
+        check_type(value, hint, "it")
+    assert str(error.value).startswith(text)
 
 
 def test_good_arguments_pass_and_whole_numbers_are_numbers():
