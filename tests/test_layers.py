@@ -117,7 +117,7 @@ SHARED = {
         *("leftovers", "fork_server", "worker_handle", "worker_pool"),
         *("worker_host", "host_actor", "trial_files", "shipping", "scratch"),
         *("batch_queue", "mailbox", "pilot", "pilot_worker", "pilot_jobs", "found_pilots"),
-        *("interruptions", "native_output", "ray_cluster", "pipes"),
+        *("interruptions", "native_output", "ray_cluster", "pipes", "pulse"),
         *("peers", "leading", "following"),
     },
 }

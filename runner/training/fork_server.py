@@ -35,8 +35,13 @@ def environment(threads: int) -> dict[str, str]:
 class ForkServer:
     """The server as its driver sees it. It ends with the driver, and its workers end with it."""
 
-    def __init__(self, threads: int, modules: Sequence[str] = ()) -> None:
-        """Starts a server for workers of so many threads, which imports `modules`, too."""
+    def __init__(
+        self, threads: int, modules: Sequence[str] = (), *, wakes_parent: bool = False
+    ) -> None:
+        """Starts a server for workers of so many threads, which imports `modules`, too.
+
+        With `wakes_parent`, this process goes on soon if it is stopped; otherwise Ctrl-Z holds.
+        """
         self.threads = threads
         self._numbers = itertools.count()
         self.has_forked = False  # whether there has been a worker, as far as is known
@@ -51,7 +56,7 @@ class ForkServer:
                 start_new_session=True,  # so that Ctrl-C reaches the driver only
                 env=environment(threads),
             )
-        self._send({"path": search_path(), "modules": [*modules]})
+        self._send({"path": search_path(), "modules": [*modules], "wakes": wakes_parent})
 
     @staticmethod
     def is_possible() -> bool:
@@ -76,6 +81,7 @@ class ForkServer:
 
     def code(self, number: int) -> int | None:
         """Returns the exit code of a worker; None if it is alive."""
+        self._wake()
         self._send({"code": number})
         try:
             while answer := json.loads(self._socket.recv(1 << 10) or b"null"):
@@ -93,13 +99,17 @@ class ForkServer:
         """Looks at the server from time to time: one that a trial stopped goes on."""
         if now >= self._checked + CHECK:
             self._checked = now
-            if process_status(self._process.pid) == "T":
-                self._process.send_signal(signal.SIGCONT)
+            self._wake()
+
+    def _wake(self) -> None:
+        if process_status(self._process.pid) == "T":
+            self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Ends the server with all that its workers have left behind. May be called twice."""
         self._socket.close()
         if self.has_forked:
+            self._wake()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(PATIENCE)
         self._kill()

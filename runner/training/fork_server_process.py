@@ -5,15 +5,23 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
 from typing import Any, Final, final
 
-from runner.training.leftovers import adopt_orphans, children, die_with_parent, end_all
+from runner.training.leftovers import (
+    adopt_orphans,
+    children,
+    die_with_parent,
+    end_all,
+    process_status,
+)
 from runner.training.process import main as work
 
 LONGEST = 1 << 20  # bytes of a message
+CHECK = 1.0  # seconds between two looks at the parent
 OFTEN = 10  # rounds of killing what a worker left: a process may start another while it is killed
 NEEDED: Final = ("torch", "runner.worker", "runner.training.process_state")
 
@@ -22,7 +30,8 @@ def main(fd: int) -> None:
     """Forks workers until the driver ends, or closes its socket. Computes nothing itself: threads,
     and the state of a GPU, would not survive a fork."""
     gc.disable()  # imports make many objects, and no garbage
-    die_with_parent(os.getppid())
+    parent = os.getppid()
+    die_with_parent(parent)
     adopt_orphans(True)
     driver = socket.socket(fileno=fd)
     hello = json.loads(driver.recv(LONGEST))
@@ -34,15 +43,17 @@ def main(fd: int) -> None:
             importlib.import_module(name)
     gc.freeze()  # so that collections in workers do not touch, and copy, the memory they share
     gc.enable()
-    Workers(driver).serve()
+    Workers(driver, parent if hello["wakes"] else None).serve()
 
 
 @final
 class Workers:
     """The workers of a driver, by the number that it gave them."""
 
-    def __init__(self, driver: socket.socket) -> None:
+    def __init__(self, driver: socket.socket, parent: int | None) -> None:
+        """`parent` is the process that goes on if it is stopped; None: none does."""
         self._driver = driver
+        self._parent = parent
         self._pids: dict[int, int] = {}
         self._codes: dict[int, int] = {}
 
@@ -50,6 +61,7 @@ class Workers:
         """Answers the driver until it ends; then ends all workers."""
         with contextlib.suppress(ConnectionError):
             while True:
+                self._await_message()
                 text, fds, *_ = socket.recv_fds(self._driver, LONGEST, 4)
                 if not text:
                     break
@@ -57,6 +69,13 @@ class Workers:
         for number in [*self._pids]:
             self._release(number)
         os._exit(0)
+
+    def _await_message(self) -> None:
+        if self._parent is None:
+            return
+        while not select.select([self._driver], [], [], CHECK)[0]:
+            if process_status(self._parent) == "T":
+                os.kill(self._parent, signal.SIGCONT)
 
     def _answer(self, message: dict[str, Any], fds: list[int]) -> None:
         if "fork" in message:

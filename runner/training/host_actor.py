@@ -1,4 +1,4 @@
-"""A host of a worker as an actor: what Ray runs on a node. All its methods run in one thread."""
+"""A host of a worker as an actor: what Ray runs on a node."""
 
 import asyncio
 import contextlib
@@ -7,23 +7,32 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from runner.training.trial_files import Files, Seal
 from runner.training.worker_host import Parcel, WorkerHost
 
 PATIENCE = 1.0  # seconds in which a host looks whether its worker is alive
+T = TypeVar("T")
 
 
 @final
 class HostActor:
-    """A host whose methods wait without keeping others waiting."""
+    """A host that answers while it works: its methods run in the thread of its event loop, and what
+    may take a while in another one, in the order in which it was asked for."""
 
     def __init__(self) -> None:
         self._host: WorkerHost | None = None
         self._workers = 0  # that it has had
+        # One thread, which lasts: Linux ends a process with the thread that started it.
+        self._thread = ThreadPoolExecutor(1)
+        self._turn = asyncio.Lock()  # held by who works with the host
+
+    async def beat(self) -> None:
+        """Answers, as long as this process does."""
 
     async def begin(
         self,
@@ -44,16 +53,25 @@ class HostActor:
         for name in needed:
             if importlib.util.find_spec(name) is None:
                 raise ModuleNotFoundError(f"No module named '{name}'")
-        self._host = WorkerHost(setup, seal, devices, threads, weights)
-        return platform.node(), self._host.sees_folder
+        async with self._turn:
+            host = await self._aside(
+                WorkerHost, setup, seal, devices, threads, weights, True
+            )  # fmt: skip
+            self._host = host
+        return platform.node(), host.sees_folder
 
     async def say(self, message: Mapping[str, Any], files: Files) -> None:
-        self._of_worker.say(message, files)
+        async with self._turn:
+            await self._aside(self._of_worker.say, message, files)
 
     async def hear(self) -> Parcel:
-        """Returns what the worker says, as soon as it says something, or after a while."""
-        host, number = self._of_worker, self._workers
-        fd = os.dup(host.reports)
+        """Returns what the worker says, as soon as it says something; after a while, nothing."""
+        number = self._workers
+        try:
+            async with asyncio.timeout(PATIENCE), self._turn:
+                fd = os.dup(self._of_worker.reports)
+        except TimeoutError:  # there is no worker yet
+            return Parcel()
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(fd, ready.set)
         try:
@@ -62,29 +80,44 @@ class HostActor:
         finally:
             loop.remove_reader(fd)
             os.close(fd)
-        if number != self._workers:  # it was replaced meanwhile
-            return Parcel()
-        host.look(time.monotonic())
-        return host.hear()
+        async with self._turn:
+            if number != self._workers:  # it was replaced meanwhile
+                return Parcel()
+            return await self._aside(_heard, self._of_worker)
 
     async def terminate(self) -> None:
-        self._of_worker.terminate()
+        async with self._turn:
+            self._of_worker.terminate()
 
     async def kill(self) -> None:
-        self._of_worker.kill()
+        async with self._turn:
+            self._of_worker.kill()
 
     async def restart(self) -> None:
         """Replaces the worker by a new one."""
         self._workers += 1
-        self._of_worker.restart()
+        async with self._turn:
+            host, self._host = self._of_worker, None  # which it stays if there is no new worker
+            await self._aside(host.restart)
+            self._host = host
 
     async def close(self) -> None:
         """Ends the worker with all that it started."""
         self._workers += 1
-        self._of_worker.close()
+        async with self._turn:
+            await self._aside(self._of_worker.close)
+
+    async def _aside(self, work: Callable[..., T], *given: Any) -> T:
+        """Returns what a function returns that may take a while."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *given)
 
     @property
     def _of_worker(self) -> WorkerHost:
         if self._host is None:
-            raise RuntimeError("The host has not begun.")
+            raise RuntimeError("The host has no worker.")
         return self._host
+
+
+def _heard(host: WorkerHost) -> Parcel:
+    host.look(time.monotonic())
+    return host.hear()

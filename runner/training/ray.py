@@ -1,11 +1,10 @@
 """Training on a Ray cluster: one that exists, or one that is started on this machine."""
 
 import logging
-import math
-import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, final
@@ -14,7 +13,8 @@ from runner.another_process import search_path
 from runner.errors import ConfigError, RunFailed, as_yaml, one_line, require
 from runner.training.devices import allotted, check_count
 from runner.training.host_actor import HostActor
-from runner.training.ray_cluster import connect
+from runner.training.pulse import Pulse
+from runner.training.ray_cluster import connect, imported
 from runner.training.service import Limits
 from runner.training.shipping import found_of
 from runner.training.trial_files import Files, Seal, TrialFiles
@@ -23,14 +23,15 @@ from runner.training.worker_host import Parcel
 from runner.training.worker_pool import STILLBORN, WorkerPool
 from runner.trial import Failure, Job, Setup
 
-LOOK = 2.0  # seconds between two looks at the cluster
+LOOK, CLOSE_LOOK = 2.0, 0.25  # seconds between two looks at the cluster
+AFTERMATH = 6.0  # seconds after a loss in which it is looked at closely
 ANSWER = 4.0  # seconds in which a host kills its worker, or is given up itself
-SILENCE = 10.0  # seconds without a word of a host, after which it is, too
+MOST, DIGITS = 2**53, 4  # of the amount of a resource
+DEAF = 300.0  # seconds without a parcel of a host, after which it is, too
 CLOSING = 2.0  # seconds in which hosts end their workers
 ROOM = 20.0  # seconds in which an actor that there is room for begins
 WORD = 30.0  # seconds between two words on waiting
 LOST = 60.0  # seconds to wait for room when the last worker was lost
-EXTRA = 'pip install "nas-runner[ray]"'
 log = logging.getLogger(__name__)
 
 
@@ -49,6 +50,7 @@ class RayWorker(WorkerHandle):
         self._death: Failure | None = None
         self._killed = float("inf")  # the monotonic second
         self._answered = time.monotonic()
+        self._pulse = Pulse(ray, actor)
         self.is_lost = False  # the actor, with its worker
         self.next = actor.hear.remote()  # a parcel to come
 
@@ -78,6 +80,7 @@ class RayWorker(WorkerHandle):
             self._lose(f"its node or actor was lost: {one_line(error)}")
             return
         self._parcel, self._answered = parcel, time.monotonic()
+        self._pulse.heard()
         if parcel.death is None:
             self.next = self.actor.hear.remote()
         else:
@@ -93,10 +96,12 @@ class RayWorker(WorkerHandle):
         yield from parcel.lines
 
     def look(self, now: float) -> None:
-        """Gives up a host that does not answer, such as a stopped one: each says something every
-        second, if only that there is nothing to say."""
-        silent = now > self._answered + SILENCE or now > self._killed + ANSWER
-        if silent and not self.gone:
+        """Gives up a host that does not answer, such as one whose machine is out of reach: each
+        says something every second, if only that there is nothing to say."""
+        if self.gone:
+            return
+        is_deaf = now > self._killed + ANSWER or now > self._answered + DEAF
+        if is_deaf or self._pulse.has_stopped(now):
             self._lose("its host does not answer")
 
     def terminate(self) -> None:
@@ -119,6 +124,16 @@ class RayWorker(WorkerHandle):
 
     def death(self) -> Failure:
         return self.doomed or self._death or Failure("crashed", "the worker is unknown")
+
+
+@final
+@dataclass
+class Coming:
+    """A worker that is to come, and the actor that is to be its host."""
+
+    actor: Any
+    since: float  # the monotonic second
+    pulse: Pulse | None = None  # None: the actor itself is to come, once there is room for it
 
 
 @final
@@ -156,13 +171,14 @@ class Ray(WorkerPool[RayWorker]):
             check_count("workers", workers)
         require(patience >= 0, "training.patience", patience, "a number of seconds, at least 0")
         self._most, self._threads, self._patience_of_nodes = workers, threads, patience
-        self._ray = _imported()
+        self._ray = imported()
         self._weights = setup.initial_weights and Path(setup.initial_weights).read_bytes()
         self._seal = Seal.of(setup.folder)
-        self._coming: dict[Any, tuple[Any, float]] = {}  # actors that begin, and since when
+        self._coming: dict[Any, Coming] = {}  # by the answer that is waited for
         self._needed = found_of(setup.trust)
         self._failed_begins = 0
         self._looked = self._spoke = time.monotonic()
+        self._lost_at = float("-inf")  # the last host
         self._alone_since = time.monotonic()  # without a worker
         self._is_ours = not self._ray.is_initialized()
         try:
@@ -181,10 +197,12 @@ class Ray(WorkerPool[RayWorker]):
     def _of_actor(self) -> dict[str, Any]:
         """Returns the options of an actor. It is never restarted by Ray, since its worker would
         then not know its job."""
-        others = {name: n for name, n in self._resources.items() if name not in ("CPU", "GPU")}
+        own = ("CPU", "GPU", "memory")
+        others = {name: n for name, n in self._resources.items() if name not in own}
         return {
             "num_cpus": self._resources.get("CPU", 0), "num_gpus": self._resources.get("GPU", 0),
-            "resources": others, "max_restarts": 0, "max_task_retries": 0,
+            "memory": self._resources.get("memory"), "resources": others,
+            "max_restarts": 0, "max_task_retries": 0,
         }  # fmt: skip
 
     @property
@@ -200,7 +218,7 @@ class Ray(WorkerPool[RayWorker]):
         closing = [actor.close.remote() for actor in actors]
         if closing:
             ray.wait(closing, num_returns=len(closing), timeout=CLOSING)
-        for actor in (*actors, *(actor for actor, _ in self._coming.values())):
+        for actor in (*actors, *(one.actor for one in self._coming.values())):
             ray.kill(actor)
         self._workers.clear()
         self._waiting.clear()
@@ -223,18 +241,23 @@ class Ray(WorkerPool[RayWorker]):
             if ref in hearing:
                 hearing[ref].receive()
             else:
-                self._welcome(ref)
+                self._take(ref)
 
     def _replace(self, worker: RayWorker) -> None:
         self._workers.remove(worker)
         if worker.is_lost:
-            self._ray.kill(worker.actor)
+            self._lose(worker.actor)
         else:
             worker.actor.restart.remote()
             self._workers.append(worker.successor())
 
+    def _lose(self, actor: Any) -> None:
+        self._ray.kill(actor)
+        self._lost_at = time.monotonic()
+
     def _look(self, now: float) -> None:
-        if now < self._looked + LOOK:
+        pause = CLOSE_LOOK if now < self._lost_at + AFTERMATH else LOOK
+        if now < self._looked + pause:
             return
         self._looked = now
         self._give_up_waiting(now)
@@ -247,52 +270,63 @@ class Ray(WorkerPool[RayWorker]):
     def _grow(self, now: float) -> None:
         """Asks for as many more workers as the cluster seems to have room for; if it may grow, for
         one more at any time."""
-        if self._coming:
-            return
-        room = max(self._room(), int(self._patience_of_nodes > 0))
+        unplaced = sum(one.pulse is None for one in self._coming.values())
+        room = max(self._room(unplaced), int(self._patience_of_nodes > 0 and not unplaced))
         if self._most is not None:
-            room = min(room, self._most - len(self._workers))
+            room = min(room, self._most - len(self._workers) - len(self._coming))
         for _ in range(room):
             actor = self._actors.remote()
-            begins = actor.begin.remote(
-                self.setup.to_json(), self._needed, self._seal, search_path(), self._devices,
-                self._threads, self._weights,
-            )  # fmt: skip
-            self._coming[begins] = actor, now
+            self._coming[actor.beat.remote()] = Coming(actor, now)
 
-    def _room(self) -> int:
+    def _room(self, unplaced: int) -> int:
         """Returns for how many more workers there seems to be room: those that are free may be
-        free on different nodes."""
-        free = self._ray.available_resources()
-        return min(_times(self._resources, free), self._most_ever() - len(self._workers))
+        free on different nodes, or be taken by actors that are still to be placed."""
+        free = _times(self._resources, self._ray.available_resources()) - unplaced
+        return min(free, self._most_ever() - len(self._workers) - len(self._coming))
 
     def _most_ever(self) -> int:
         """Returns how many workers the nodes had room for if they did nothing else."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         return sum(_times(self._resources, node) for node in nodes)
 
-    def _welcome(self, begins: Any) -> None:
-        """Adds a worker that has begun. Raises RunFailed if none can begin."""
-        actor, _ = self._coming.pop(begins)
+    def _take(self, answer: Any) -> None:
+        """Goes on with a worker that is to come: lets its host begin, or adds it. Raises RunFailed
+        if none can begin."""
+        coming = self._coming.pop(answer)
         try:
-            node, sees_folder = self._ray.get(begins)
+            found = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
-            self._ray.kill(actor)
+            self._lose(coming.actor)
             self._failed_begins += 1
             missing = re.search(r"No module named '(\w+)", str(error))
             if missing is not None or self._failed_begins > STILLBORN:
                 raise RunFailed(_cannot_begin(error, missing)) from None
             return
-        self._failed_begins = 0
-        folder = None if sees_folder else self.setup.folder
-        self._workers.append(RayWorker(self._ray, actor, node, folder))
+        if coming.pulse is None:
+            self._begin(coming.actor)
+        else:
+            self._failed_begins = 0
+            node, sees_folder = found
+            folder = None if sees_folder else self.setup.folder
+            self._workers.append(RayWorker(self._ray, coming.actor, node, folder))
+
+    def _begin(self, actor: Any) -> None:
+        """Lets an actor that has been placed start its worker."""
+        begins = actor.begin.remote(
+            self.setup.to_json(), self._needed, self._seal, search_path(), self._devices,
+            self._threads, self._weights,
+        )  # fmt: skip
+        self._coming[begins] = Coming(actor, time.monotonic(), Pulse(self._ray, actor))
 
     def _give_up_waiting(self, now: float) -> None:
-        """Takes back what was asked for if there is no room for it after all."""
-        for begins, (actor, since) in [*self._coming.items()]:
-            if now > since + max(self._patience_of_nodes, ROOM):
-                self._ray.kill(actor)
-                del self._coming[begins]
+        """Takes back what was asked for if there is no room for it after all, or if its host does
+        not answer."""
+        for answer, one in [*self._coming.items()]:
+            patience = DEAF if one.pulse is not None else max(self._patience_of_nodes, ROOM)
+            has_stopped = one.pulse is not None and one.pulse.has_stopped(now)
+            if has_stopped or now > one.since + patience:
+                self._lose(one.actor)
+                del self._coming[answer]
 
     def _wait_for_room(self, now: float) -> None:
         """Says what is waited for. Raises RunFailed if that takes too long."""
@@ -312,26 +346,12 @@ class Ray(WorkerPool[RayWorker]):
         if self._most_ever() or self._patience_of_nodes > 0:
             return
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        have = "; ".join(sorted({_listed(_plain(node)) for node in nodes}))
+        have = "; ".join(sorted({_listed(_plain(node, self._resources)) for node in nodes}))
         raise ConfigError(
             f"training.resources asks for {_listed(self._resources)} per worker, which no node of "
             f"the Ray cluster has (they have {have}). If it grows on demand, set training.patience "
             "to the seconds that a node takes to come."
         )
-
-
-def _imported() -> ModuleType:
-    """Returns the module `ray`. Raises ConfigError if it is not installed."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # what goes wrong is said in one line
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise ConfigError(f"training=ray needs Ray ({error}): {EXTRA}") from error
-    module: ModuleType = ray
-    return module
 
 
 def _cannot_begin(error: Exception, missing: re.Match[str] | None) -> str:
@@ -347,18 +367,30 @@ def _cannot_begin(error: Exception, missing: re.Match[str] | None) -> str:
 def _checked(resources: Mapping[str, float] | None, cores: int) -> dict[str, float]:
     """Returns what a worker needs, so many `cores` unless told otherwise. Raises ConfigError for
     what cannot be asked for."""
-    found = {}
     resources = {"CPU": cores} if resources is None else resources
+    rule = "amounts of named resources, such as {CPU: 1, GPU: 0.25}"
+    is_named = isinstance(resources, Mapping) and all(
+        isinstance(name, str) and name for name in resources
+    )
+    require(is_named, "training.resources", resources, rule)
+    found = {}
     for name, share in resources.items():
-        is_number = isinstance(share, int | float) and not isinstance(share, bool)
-        fits = is_number and 0 <= share < math.inf and (share <= 1 or share == int(share))
-        rule = "a whole number, or a fraction of 1"
-        require(fits, f"training.resources.{name}", share, rule)
+        key = f"training.resources.{name}"
+        require(name != "object_store_memory", key, share, "left out; workers may ask for memory")
+        require(_is_share(share), key, share, "0 or more: a whole number, or a fraction of 1 "
+                f"with up to {DIGITS} digits")  # fmt: skip
         if share:
             found[name] = float(share)
     if not found:
         raise ConfigError("training.resources asks for nothing; give at least {CPU: 1}.")
     return found
+
+
+def _is_share(share: object) -> bool:
+    """Returns whether Ray takes a value as an amount of a resource."""
+    if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= MOST:
+        return False
+    return share == int(share) or (share < 1 and share == round(share, DIGITS))
 
 
 def _devices(device: str, resources: Mapping[str, float], per_trial: int) -> list[str]:
@@ -381,7 +413,11 @@ def _listed(resources: Mapping[str, float]) -> str:
     return "{" + ", ".join(f"{name}: {number:g}" for name, number in resources.items()) + "}"
 
 
-def _plain(resources: Mapping[str, float]) -> dict[str, float]:
-    """Returns the resources of a node that a worker may ask for by name."""
+def _plain(resources: Mapping[str, float], asked: Collection[str]) -> dict[str, float]:
+    """Returns the resources of a node that were asked for, or that usually are."""
     hidden = ("node:", "memory", "object_store_memory")
-    return {name: n for name, n in sorted(resources.items()) if not name.startswith(hidden)}
+    return {
+        name: n
+        for name, n in sorted(resources.items())
+        if name in asked or not name.startswith(hidden)
+    }

@@ -1,5 +1,6 @@
 """The connection to a Ray cluster, and what is wrong if there is none."""
 
+import os
 import socket
 import sys
 import warnings
@@ -12,7 +13,27 @@ from runner.training.native_output import native_output, text_of
 from runner.training.shipping import folders_of
 
 PORT = 5.0  # seconds in which a cluster answers at its address
+CLIENT = "ray://"  # before the address of a server for machines outside of the cluster
+# What a head node is asked by, and the question; of the second kind, all fields are optional.
+PING = "/ray.rpc.RayletDriver/ClusterInfo", b"\x08\x06"  # to be a ping
+CHECK_ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive", b""
+NO_ANSWER = ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 UNKNOWN = ("InvalidAuthToken", "Unauthenticated")  # what Ray writes, past Python, about a token
+EXTRA = 'pip install "nas-runner[ray]"'
+
+
+def imported() -> ModuleType:
+    """Returns the module `ray`. Raises ConfigError if it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # what goes wrong is said in one line
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError as error:
+        raise ConfigError(f"training=ray needs Ray ({error}): {EXTRA}") from error
+    module: ModuleType = ray
+    return module
 
 
 def connect(ray: ModuleType, address: str | None, ship: Sequence[str], dashboard: bool) -> None:
@@ -44,14 +65,17 @@ def _join(
             ray.init(address=address, runtime_env=environment, **options)
         except Exception as error:
             if any(word in f"{text_of(written)} {error}" for word in UNKNOWN):
-                raise ConfigError(
-                    f"The Ray cluster at {address} does not take the token of this machine: set "
-                    "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or ~/.ray/auth_token) to that of its "
-                    "head node."
-                ) from error
+                raise _wrong_token(address) from error
             raise
         text = text_of(written)
     sys.stderr.write(text)
+
+
+def _wrong_token(address: str) -> ConfigError:
+    return ConfigError(
+        f"The Ray cluster at {address} does not take the token of this machine: set "
+        "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN (or ~/.ray/auth_token) to that of its head node."
+    )
 
 
 def _hint(address: str | None, error: Exception) -> str:
@@ -67,7 +91,34 @@ def _hint(address: str | None, error: Exception) -> str:
 
 
 def _check_port(address: str) -> None:
-    """Raises OSError if nobody listens at an address; Ray itself would try for a minute."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    """Raises OSError or ValueError if nobody listens at an address, and ConfigError if somebody
+    does who does not take the token; Ray itself would try for 20 s and more."""
+    is_client = address.startswith(CLIENT)
+    host, _, port = address.removeprefix(CLIENT).rpartition(":")
     if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=PORT).close()
+        _ask(address, is_client)
+    elif is_client:
+        raise ValueError("an address of this kind is ray://HOST:PORT, as ray://10.0.0.1:10001")
+
+
+def _ask(address: str, is_client: bool) -> None:
+    """Asks for a sign of life, which takes the token, too."""
+    try:
+        import grpc
+        from ray._private.grpc_utils import init_grpc_channel
+    except ImportError:  # an older version of Ray
+        return
+    options = [("grpc.enable_http_proxy", 0)]  # as Ray's own connections
+    channel = init_grpc_channel(address.removeprefix(CLIENT), options)
+    method, question = PING if is_client else CHECK_ALIVE
+    try:
+        channel.unary_unary(method)(question, timeout=PORT)
+    except grpc.RpcError as error:
+        code = error.code().name
+        if code == "UNAUTHENTICATED":
+            raise _wrong_token(address) from error
+        if code in NO_ANSWER or (is_client and code == "UNIMPLEMENTED"):
+            raise ConnectionError(f"{code} {error.details()}".strip()) from error
+    finally:
+        channel.close()

@@ -44,10 +44,12 @@ class WorkerHost:
         devices: Sequence[str],
         threads: int,
         weights: bytes | None,
+        is_woken: bool = False,
     ) -> None:
         """Each trial uses all `devices`. `weights` is the content of the file that models start
-        from, if there is one and the folder of the run may not be visible here."""
-        self._devices, self._threads = devices, threads
+        from, if there is one and the folder of the run may not be visible here. If the host
+        `is_woken`, it goes on soon after it was stopped."""
+        self._devices, self._threads, self._is_woken = devices, threads, is_woken
         self._setup = Setup.from_json(setup)
         self.sees_folder = seal.is_visible()
         self._own = Scratch()
@@ -64,8 +66,11 @@ class WorkerHost:
         self._files = TrialFiles(self._setup.folder)
         self._trials: set[int] = set()  # of the job
         self._read: set[int] = set()  # these, and others whose files the job reads
-        self._server = ForkServer(threads) if ForkServer.is_possible() else None
+        self._server = self._served() if ForkServer.is_possible() else None
         self._worker = self._started()
+
+    def _served(self) -> ForkServer:
+        return ForkServer(self._threads, wakes_parent=self._is_woken)
 
     def _started(self) -> WorkerProcess:
         return WorkerProcess(self._setup, self._devices, self._threads, self._server)
@@ -122,7 +127,7 @@ class WorkerHost:
         self._leave_job()
         if self._server is not None and not self._server.is_alive:
             self._server.close()
-            self._server = ForkServer(self._threads)
+            self._server = self._served()
         self._worker = self._started()
 
     def close(self) -> None:

@@ -59,8 +59,9 @@ class FakeRay:
         return total
 
     def remote(self, kind):
-        def options(num_cpus, num_gpus, resources, **others):
-            takes = {"CPU": num_cpus, "GPU": num_gpus, **resources}
+        def options(num_cpus, num_gpus, memory, resources, **others):
+            assert not {"CPU", "GPU", "memory"} & {*resources}
+            takes = {"CPU": num_cpus, "GPU": num_gpus, "memory": memory, **resources}
             takes = {name: number for name, number in takes.items() if number}
             return SimpleNamespace(remote=lambda: Actor(self, kind, takes))
 

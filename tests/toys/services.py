@@ -55,7 +55,7 @@ def fake_ray(ray=None, *, apart: bool) -> Iterator[None]:
     """Services of Ray that are made in the block are on a fake cluster."""
     with ExitStack() as patches:
         made = ray or FakeRay({"CPU": 2})
-        patches.enter_context(mock.patch.object(ray_service, "_imported", lambda: made))
+        patches.enter_context(mock.patch.object(ray_service, "imported", lambda: made))
         if apart:
             unseen = mock.patch.object(
                 Seal, "of", lambda folder: Seal(f"{folder}/nowhere", uuid.uuid4().hex)

@@ -3,15 +3,18 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from searches import ARITHMETIC
 
+from runner.training import fork_server_process
 from runner.training.fork_server import USER, ForkServer, ahead, head_start, modules_of
 from runner.training.leftovers import children, descendants, process_status
 from runner.training.local import Local
@@ -206,4 +209,42 @@ def test_a_number_of_workers_may_lose_their_server_while_it_starts(tmp_path):
         old = [*service._workers]
         until(lambda old=old: (service.poll(print, 0.1), not {*old} & {*service._workers})[1])
     assert len(service._stillborn) <= 3
+    service.close()
+
+
+@pytest.fixture
+def stopped():
+    """A process that is stopped."""
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
+    child.send_signal(signal.SIGSTOP)
+    until(lambda: process_status(child.pid) == "T")
+    yield child
+    child.kill()
+    child.wait()
+
+
+def test_a_stopped_parent_is_woken_if_it_wants_to_be(stopped, monkeypatch):
+    """Such as the host of a worker on a node; but who stops a driver means it."""
+    monkeypatch.setattr(fork_server_process, "CHECK", 0.01)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        fork_server_process.Workers(theirs, None)._await_message()
+        assert process_status(stopped.pid) == "T"
+        serving = fork_server_process.Workers(theirs, stopped.pid)
+        waits = threading.Thread(target=serving._await_message)
+        waits.start()
+        until(lambda: process_status(stopped.pid) != "T")
+        ours.send(b"a message")
+        waits.join(20)
+        assert not waits.is_alive()
+
+
+def test_a_stopped_server_is_woken_to_be_asked(tmp_path):
+    """Otherwise it would seem dead, and its workers would end with it."""
+    service = make(tmp_path)
+    until_ready(service)
+    server, worker = service._server, service._workers[0]
+    server._process.send_signal(signal.SIGSTOP)
+    until(lambda: process_status(server._process.pid) == "T")
+    assert server.code(worker.process._number) is None and server.is_alive
     service.close()

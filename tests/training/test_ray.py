@@ -9,6 +9,7 @@ from fake_ray import FakeRay
 from searches import ARITHMETIC, NOTHING, history
 from services import fake_ray, make_service
 
+import runner.training.pulse as pulse
 import runner.training.ray as ray_service
 from runner.errors import ConfigError, RunFailed
 from runner.trial import Setup
@@ -46,6 +47,7 @@ def settled(service, wanted):
         ([{"CPU": 4, "GPU": 1}], {"CPU": 1, "GPU": 0.5}, None, 2),
         ([{"CPU": 4}, {"CPU": 4, "big": 1}], {"big": 0.25}, None, 4),
         ([{"CPU": 4}], {"CPU": 0.5, "GPU": 0}, 3, 3),
+        ([{"CPU": 4, "memory": 5e9}], {"CPU": 1, "memory": 2e9}, None, 2),
     ],
 )
 def test_there_are_as_many_workers_as_there_is_room_for(
@@ -154,6 +156,14 @@ def test_a_host_that_does_not_answer_is_given_up(tmp_path, quick, monkeypatch):
         ({"resources": {"CPU": 1.5}}, "a whole number, or a fraction of 1"),
         ({"resources": {"GPU": "all"}}, "training.resources.GPU is 'all'"),
         ({"resources": {"CPU": float("nan")}}, "training.resources.CPU"),
+        ({"resources": {"CPU": 1, "GPU": True}}, "training.resources.GPU is true; it must be 0 or"),
+        ({"resources": {"CPU": 10**400}}, "training.resources.CPU"),
+        ({"resources": {"big": 1 / 3}}, "a fraction of 1 with up to 4 digits"),
+        ({"resources": {"CPU": [1]}}, "training.resources.CPU is [1]"),
+        ({"resources": {1: 1}}, "it must be amounts of named resources, such as {CPU: 1"),
+        ({"resources": [1]}, "it must be amounts of named resources, such as {CPU: 1"),
+        ({"resources": {"object_store_memory": 1}}, "it must be left out"),
+        ({"resources": {"memory": 2e9}}, "asks for {memory: 2e+09} per worker, which no node"),
         ({"resources": {"GPU": 1}}, "which no node of the Ray cluster has (they have {CPU: 1})"),
         ({"device": "cuda:3"}, "auto or cpu"),
         ({"workers": 0}, "training.workers is 0"),
@@ -202,10 +212,11 @@ def test_ray_is_named_with_its_extra_where_it_is_missing(tmp_path, monkeypatch):
 
 def test_a_host_that_falls_silent_is_given_up_and_its_trial_runs_again(search, monkeypatch, quick):
     """Such as one whose node is stopped, which Ray notices late."""
-    monkeypatch.setattr(ray_service, "SILENCE", 2.0)
+    monkeypatch.setattr(pulse, "QUIET", 1.5)
+    monkeypatch.setattr(pulse, "ANSWER", 0.5)
     from runner.training.host_actor import HostActor
 
-    hear, stopped = HostActor.hear, []
+    hear, beat, stopped = HostActor.hear, HostActor.beat, []
 
     async def silent(self):
         if not stopped and search.ended:
@@ -214,7 +225,13 @@ def test_a_host_that_falls_silent_is_given_up_and_its_trial_runs_again(search, m
             await asyncio.sleep(1000)
         return await hear(self)
 
+    async def silent_too(self):
+        if self in stopped:
+            await asyncio.sleep(1000)
+        return await beat(self)
+
     monkeypatch.setattr(HostActor, "hear", silent)
+    monkeypatch.setattr(HostActor, "beat", silent_too)
     found = search.run(4, evaluator=SLOW, service="ray", retries=1)
     assert stopped and [trial.step for trial in found] == [4] * 4
     assert all(trial.scored for trial in found)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from runner.errors import ConfigError
-from runner.training.ray_cluster import connect
+from runner.training.ray_cluster import CHECK_ALIVE, PING, connect
 
 REFUSED = b"gcs_client.cc:210: Unauthenticated: RPC error: InvalidAuthToken: it is missing\n"
 
@@ -23,6 +23,43 @@ def ray(init):
     return SimpleNamespace(init=init, exceptions=SimpleNamespace(RayError=RayError))
 
 
+class RpcError(Exception):
+    def __init__(self, code):
+        self.code = lambda: SimpleNamespace(name=code)
+        self.details = lambda: "why"
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Sets with which code somebody answers who is asked for a sign of life; returns where each
+    was asked, and what."""
+    codes, asked = [], []
+
+    def channel(address, options):
+        def ask(method):
+            def call(question, timeout):
+                asked.append((address, (method, question)))
+                if codes:
+                    raise RpcError(codes[-1])
+
+            return call
+
+        return SimpleNamespace(unary_unary=ask, close=lambda: None)
+
+    monkeypatch.setitem(sys.modules, "grpc", SimpleNamespace(RpcError=RpcError))
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "ray._private", SimpleNamespace())
+    utils = SimpleNamespace(init_grpc_channel=channel)
+    monkeypatch.setitem(sys.modules, "ray._private.grpc_utils", utils)
+    return lambda code: codes.append(code) or asked
+
+
+@pytest.fixture
+def unasked(monkeypatch):
+    """As with a version of Ray that cannot be asked."""
+    monkeypatch.setitem(sys.modules, "grpc", None)
+
+
 @pytest.fixture
 def listener():
     """An address at which somebody listens."""
@@ -30,7 +67,7 @@ def listener():
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_token_that_the_cluster_does_not_take_is_said_and_what_it_should_be(listener):
+def test_a_token_that_the_cluster_does_not_take_is_said_and_what_it_should_be(listener, unasked):
     def init(**options):
         os.write(2, REFUSED)
         raise ConnectionError("Failed to connect")
@@ -40,7 +77,7 @@ def test_a_token_that_the_cluster_does_not_take_is_said_and_what_it_should_be(li
     assert "\n" not in str(error.value) and listener in str(error.value)
 
 
-def test_a_token_that_ray_itself_speaks_of_is_said_likewise(listener):
+def test_a_token_that_ray_itself_speaks_of_is_said_likewise(listener, unasked):
     def init(**options):
         raise RuntimeError("StatusCode.UNAUTHENTICATED: InvalidAuthToken")
 
@@ -48,12 +85,45 @@ def test_a_token_that_ray_itself_speaks_of_is_said_likewise(listener):
         connect(ray(init), f"ray://{listener}", [], dashboard=False)
 
 
-def test_a_listener_that_is_no_cluster_is_told_from_none(listener):
+def test_a_listener_that_is_no_cluster_is_told_from_none(listener, unasked):
     def init(**options):
         raise ConnectionError("Failed to connect")
 
     with pytest.raises(ConfigError, match="Somebody listens there"):
         connect(ray(init), listener, [], dashboard=False)
+
+
+@pytest.mark.parametrize(("kind", "question"), [("", CHECK_ALIVE), ("ray://", PING)])
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("UNAUTHENTICATED", "does not take the token of this machine: set RAY_AUTH_MODE=token"),
+        ("UNAVAILABLE", "(ConnectionError: UNAVAILABLE why). Somebody listens there"),
+        ("DEADLINE_EXCEEDED", "Somebody listens there"),
+    ],
+)
+def test_ray_is_not_asked_where_it_would_try_in_vain(kind, question, code, text, listener, answer):
+    asked = answer(code)
+    with pytest.raises(ConfigError) as error:
+        connect(ray(lambda **_: pytest.fail("it would try for a minute")), f"{kind}{listener}", [],
+                dashboard=False)  # fmt: skip
+    assert text in str(error.value) and "\n" not in str(error.value)
+    assert asked == [(listener, question)]
+
+
+@pytest.mark.parametrize("code", [None, "UNIMPLEMENTED", "NOT_FOUND"])
+def test_ray_is_asked_where_it_may_know_better(code, listener, answer):
+    if code is not None:
+        answer(code)
+    joined = []
+    connect(ray(lambda **given: joined.append(given["address"])), listener, [], dashboard=False)
+    assert joined == [listener]
+
+
+@pytest.mark.parametrize("address", ["ray://", "ray://host", "ray://10.0.0.1:http"])
+def test_an_address_without_a_port_is_said_with_what_it_is(address):
+    with pytest.raises(ConfigError, match=r"ray://HOST:PORT, as ray://10\.0\.0\.1:10001"):
+        connect(ray(lambda **_: pytest.fail("it was asked")), address, [], dashboard=False)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "ray://[::1]:1"])
@@ -65,9 +135,10 @@ def test_ray_is_not_asked_where_nobody_listens(address):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_what_ray_writes_is_shown_if_it_connects_after_all(fails, listener):
+def test_what_ray_writes_is_shown_if_it_connects_after_all(fails, listener, unasked):
     code = f"""
-        import os
+        import os, sys
+        sys.modules["grpc"] = None
         from types import SimpleNamespace
         from runner.errors import ConfigError
         from runner.training.ray_cluster import connect
