@@ -129,8 +129,9 @@ def _disturb(
             if driver.poll() is not None:
                 sessions += 1
                 driver, before = _driver(place, folder, size.trials), _events(folder)
-            time.sleep(rng.uniform(0, 2 * size.pause * place.pace))
-            if _events(folder) > before + UNDER_WAY:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # one that ends is resumed at once
+                driver.wait(rng.uniform(0, 2 * size.pause * place.pace))
+            if driver.poll() is None and _events(folder) > before + UNDER_WAY:
                 fault = rng.choices(usable, [weights[one] for one in usable])[0]
                 if fault(Victim(driver.pid, place.workers, folder, rng)):
                     faults.append((time.time(), fault.__name__))
