@@ -114,9 +114,10 @@ class Actor:
 
     def _run(self):
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.wait(tasks) if tasks else asyncio.sleep(0))
         self._loop.close()
 
     @property
@@ -178,6 +179,8 @@ class Actor:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _end(self):
+        # A process that ends takes along what its threads are about to start; here, they finish.
+        await self._loop.run_in_executor(None, self._self._thread.shutdown)
         host = self._self._host
         if host is not None:
             host._worker.close()
