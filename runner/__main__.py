@@ -30,7 +30,7 @@ try:
         from runner.config.hydra_guard import guarded
         from runner.config.settings import conf_folder
         from runner.display import progress
-        from runner.errors import Interrupted, RunFailed, RunnerError
+        from runner.errors import ConfigError, Interrupted, RunFailed, RunnerError
         from runner.masking import masker
         from runner.stops import noting_stops, stops
         from runner.sweeps import command_line
@@ -76,20 +76,27 @@ def app(config: DictConfig) -> float:
 def _end_sweep(sweep: "SweepDriver") -> None:
     """Shows the members of a sweep beside each other. It fails if one of them did; it is bad input
     if nothing was run."""
-    from runner.sweeps.sweep_table import best_member, sweep_table
+    from runner.sweeps.sweep_table import best_member
     from runner.tasks.compare import show_sweep
 
     members = sweep.members
     failed = [member for member in members if member.state == "failed"]
     if failed:
-        codes = {member.code for member in members}
-        _end_with(RunFailed.exit_code if len(codes) > 1 else codes.pop())
-    if len(members) > 1 and len(failed) < len(members):
-        progress.show(sweep_table(members))
+        all_bad = {member.code for member in members} == {ConfigError.exit_code}
+        _end_with(ConfigError.exit_code if all_bad else RunFailed.exit_code)
+    _show_members(sweep)
     if sweep.searches and (found := best_member(members)):
         progress.note(found)
-    elif sweep.folder.path.is_dir():
+    elif len(failed) < len(members) and sweep.folder.path.is_dir():
         show_sweep(sweep.folder.path)
+
+
+def _show_members(sweep: "SweepDriver") -> None:
+    from runner.sweeps.sweep_table import sweep_table
+
+    members = sweep.members
+    if len(members) > 1 or any(member.state == "failed" for member in members):
+        progress.show(sweep_table(members))
 
 
 def _end_with(code: int) -> None:
@@ -149,7 +156,12 @@ def _run() -> None:
         sys.argv[1:] = wanted.arguments
         record = recorded(wanted, wants_traceback, stops)
         with guarded(), record as sweeps, _wrapping_help(), _masking_config():
-            app()
+            try:
+                app()
+            except Exception:  # of a launcher, say: the members are as they are
+                for sweep in () if stops() else sweeps:
+                    _show_members(sweep)
+                raise
             for sweep in sweeps:
                 _end_sweep(sweep)
     except KeyboardInterrupt as stop:

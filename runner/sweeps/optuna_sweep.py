@@ -9,18 +9,14 @@ from dataclasses import replace
 from typing import final
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, ListConfig
-from omegaconf.errors import OmegaConfBaseException
 from optuna.samplers import BaseSampler
 
-from runner.config.composition_errors import as_config_error
 from runner.errors import ConfigError, RunnerError, one_line, require
 from runner.goals import Goals, Objective
 from runner.strategies.optuna import OptunaStrategy
 from runner.sweeps.recorded_launcher import RecordedLauncher
-from runner.sweeps.sweep_member import show_failure
 from runner.sweeps.swept_space import SweptSpace
 from runner.trial import State, Trial
 
@@ -76,7 +72,8 @@ class OptunaSweep:
             numbers = range(first, min(first + self._n_jobs, self._n_trials))
             trials = [self._proposed(strategy, number) for number in numbers]
             given = [swept.overrides(trial.sample) for trial in trials]
-            self._refuse(numbers, given)
+            if first == 0:
+                self._check_first(given[0])
             self._launcher.launch(given, first)
             for trial in trials:
                 strategy.observe(self._ended(trial))
@@ -100,23 +97,10 @@ class OptunaSweep:
         strategy.observe(trial)
         return trial
 
-    def _refuse(self, numbers: Sequence[int], given: Sequence[Sequence[str]]) -> None:
-        """Notes members that have no config as failed. Raises ConfigError if the first one has
-        none: then it is rather the sweep that is wrong."""
-        for number, overrides in zip(numbers, given, strict=True):
-            try:
-                self._loader.load_sweep_config(self._config, [*overrides])
-                continue
-            except (ConfigError, HydraException, OmegaConfBaseException) as error:
-                known = as_config_error(error, overrides)
-                if number == 0 or known is None:
-                    raise
-            driver = self._launcher.driver
-            driver.plan([number], [overrides])
-            member = driver.member(number)
-            if not member.is_over:
-                driver.folder.write(member.failed(str(known), known.exit_code))
-                show_failure(driver.member(number))
+    def _check_first(self, overrides: Sequence[str]) -> None:
+        """Raises an error if the first member has no config: then it is rather the sweep that is
+        wrong. Others without one fail alone."""
+        self._loader.load_sweep_config(self._config, [*overrides])
 
     def _ended(self, trial: Trial) -> Trial:
         """Returns a trial with the result of its member; it failed if the member did, or has

@@ -1,7 +1,8 @@
 """Any launcher of Hydra's, which is given only those members of a sweep that are still to run."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -10,16 +11,19 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from runner.config.composition_errors import as_config_error
 from runner.config.hydra_guard import swept_keys
-from runner.display import format as text
 from runner.display import progress
 from runner.errors import ConfigError, RunFailed, RunnerError, one_line
 from runner.sweeps.claimed_folder import claim_folder
 from runner.sweeps.command_line import AskedSweep
+from runner.sweeps.dead_process import exit_code, how_it_died
+from runner.sweeps.member_news import MemberNews
 from runner.sweeps.sweep_driver import SweepDriver
 from runner.sweeps.sweep_folder import MemberRecord, SweepFolder
 from runner.sweeps.sweep_member import SweepMember, show_failure, this_process
@@ -28,6 +32,7 @@ BY_NUMBER = "${hydra.job.num}"  # the folder of a member, unless a user names it
 IN_DRIVER = "hydra._internal.core_plugins.basic_launcher"  # it starts no processes
 SEARCHER = "hydra_plugins.runner_optuna.RunnerOptunaSweeper"
 FILES = "hydra.launcher.submitit_folder"
+Members = Mapping[int, Sequence[str]]  # the overrides of each, by number
 OFTEN = 0.3  # seconds between two looks at the members that other processes run
 
 
@@ -41,6 +46,7 @@ class RecordedLauncher(Launcher):
     ) -> None:
         self.driver = driver
         self._inner = inner
+        self._in_driver = type(inner).__module__ == IN_DRIVER
         self._loader = context.config_loader
         self._config = config
         self._places: dict[str, int] = {}  # the folder of each member, where users name them
@@ -56,32 +62,86 @@ class RecordedLauncher(Launcher):
         """Runs those of the members that are not over. Raises RunnerError if that is impossible, or
         if the launcher fails."""
         numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
-        self._check_places(numbers, job_overrides)
-        self.driver.plan(numbers, job_overrides)
         given = dict(zip(numbers, job_overrides, strict=True))
-        left = [number for number in numbers if not self.driver.member(number).is_over]
-        with self._told(left):
-            for group in _consecutive(left):
-                self._launch({number: given[number] for number in group})
+        refused = self._refused(given)
+        self._check_places({n: given[n] for n in numbers if n not in refused})
+        self.driver.plan(numbers, job_overrides)
+        left = {n: given[n] for n in numbers if not self.driver.member(n).is_over}
+        with self._told([*left]):
+            for number, why in refused.items():
+                self._fail(number, str(why), why.exit_code)
+            self._run({n: left[n] for n in left if n not in refused})
         return [_returned(self.driver.member(number)) for number in numbers]
 
-    def _launch(self, given: dict[int, Sequence[str]]) -> None:
+    def _refused(self, given: Members) -> dict[int, ConfigError]:
+        """Returns why members that are still to run have no config, of those that have none."""
+        refused: dict[int, ConfigError] = {}
+        for number, overrides in given.items():
+            known = self.driver.folder.member(number)
+            if known is not None and known.is_over:
+                continue
+            try:
+                self._loader.load_sweep_config(self._config, [*overrides])
+            except Exception as error:
+                why = as_config_error(error, overrides)
+                if why is None:
+                    raise
+                refused[number] = why
+        return refused
+
+    def _run(self, given: Members) -> None:
+        """Runs members, also those after one whose process died."""
+        for group in _consecutive([*given]):
+            part = {number: given[number] for number in group}
+            try:
+                self._launch(part)
+            except BrokenExecutor as error:
+                self._go_on(part, error)
+
+    def _go_on(self, given: Members, error: BrokenExecutor) -> None:
+        """Goes on after a process of the launcher died, with which it ends all others. Members that
+        were running go on one at a time, so that one whose process dies again is known, and failed;
+        then the others run. Raises RunFailed if none had begun."""
+        begun = [number for number in given if self.driver.member(number).state == "running"]
+        if not begun:
+            raise self._failure(error) from error
+        which = f"member{'s' if len(begun) > 1 else ''} {', '.join(map(str, begun))}"
+        progress.note(
+            f"A process of the launcher {how_it_died(error)}. It ends the others with it; {which} "
+            "will go on, one at a time."
+        )
+        for number in begun:
+            try:
+                self._launch({number: given[number]})
+            except BrokenExecutor as again:
+                self._fail(number, f"Its process {how_it_died(again)}, twice.", exit_code(again))
+        self._run({n: given[n] for n in given if not self.driver.member(n).is_over})
+
+    def _launch(self, given: Members) -> None:
         overrides = [self.driver.overrides_of(number, given[number]) for number in given]
         try:
             with self._private():
                 returned = self._inner.launch(overrides, min(given))
-        except (RunnerError, HydraException, OmegaConfBaseException):
+        except (RunnerError, HydraException, OmegaConfBaseException, BrokenExecutor):
             raise
         except Exception as error:
-            raise RunFailed(
-                f"The launcher failed: {one_line(error)}. Once that is mended, go on by "
-                f"{self.driver.folder.resume}."
-            ) from error
+            raise self._failure(error) from error
         for number, one in zip(given, returned, strict=True):
-            member = self.driver.member(number)
-            if not member.is_over:  # what calls it failed
+            if not self.driver.member(number).is_over:  # what calls it failed
                 why = one_line(one._return_value) if one.status == JobStatus.FAILED else "no word"
-                self.driver.folder.write(member.failed(why, RunFailed.exit_code))
+                self._fail(number, why, RunFailed.exit_code)
+
+    def _fail(self, number: int, why: str, code: int) -> None:
+        failed = self.driver.member(number).failed(why, code)
+        self.driver.folder.write(failed)
+        if self._in_driver:  # else it is told with what other processes do
+            show_failure(failed)
+
+    def _failure(self, error: Exception) -> RunFailed:
+        return RunFailed(
+            f"The launcher failed: {one_line(error)}. Once that is mended, go on by "
+            f"{self.driver.folder.resume}."
+        )
 
     @contextmanager
     def _private(self) -> Iterator[None]:
@@ -103,10 +163,10 @@ class RecordedLauncher(Launcher):
     @contextmanager
     def _told(self, numbers: Sequence[int]) -> Iterator[None]:
         """Tells of members that other processes run, when they begin and when they end."""
-        if type(self._inner).__module__ == IN_DRIVER:
+        if self._in_driver:
             yield
             return
-        news = _News(self.driver, numbers)
+        news = MemberNews(self.driver, numbers)
         over = threading.Event()
 
         def watch() -> None:
@@ -122,12 +182,12 @@ class RecordedLauncher(Launcher):
             watcher.join()
             news.tell()
 
-    def _check_places(self, numbers: Sequence[int], job_overrides: Sequence[Sequence[str]]) -> None:
+    def _check_places(self, given: Members) -> None:
         """Raises ConfigError if two members would have one folder."""
         plain: Any = OmegaConf.to_container(self._config.hydra.sweep)
         if plain["subdir"] == BY_NUMBER:
             return
-        for number, overrides in zip(numbers, job_overrides, strict=True):
+        for number, overrides in given.items():
             config = self._loader.load_sweep_config(self._config, [*overrides])
             with open_dict(config):
                 config.hydra.job.num = number
@@ -148,31 +208,6 @@ class RecordedLauncher(Launcher):
                 )
 
 
-@final
-class _News:
-    """Lines about members that other processes run."""
-
-    def __init__(self, driver: SweepDriver, numbers: Sequence[int]) -> None:
-        self._driver = driver
-        self._told = dict.fromkeys(numbers, "waiting")
-
-    def tell(self) -> None:
-        """Tells what is new."""
-        for number, before in self._told.items():
-            member = self._driver.member(number)
-            if member.state == before:
-                continue
-            self._told[number] = member.state
-            if member.state == "failed":
-                show_failure(member)
-            elif member.state == "running":
-                where = text.near(self._driver.folder.output(number))
-                progress.note(f"{member.title} has begun; its output goes to {where}.")
-            else:
-                best = "" if member.value is None else f"; its best is {text.number(member.value)}"
-                progress.note(f"{member.title} has ended{best}.")
-
-
 @contextmanager
 def recorded(
     asked: AskedSweep, wants_traceback: bool, stops: Callable[[], Sequence[int]]
@@ -180,7 +215,8 @@ def recorded(
     """Makes Hydra's launchers recorded ones within the block. Yields a list that will have the
     sweep, if one begins. `stops` are the signals by which the user stopped this process."""
     plugins: Any = Plugins
-    before = plugins.instantiate_launcher
+    sweepers: Any = Sweeper
+    before, validate = plugins.instantiate_launcher, sweepers.validate_batch_is_legal
     begun: list[SweepDriver] = []
 
     def instantiate(
@@ -196,6 +232,7 @@ def recorded(
         return RecordedLauncher(inner, driver, hydra_context, config)
 
     plugins.instantiate_launcher = instantiate
+    sweepers.validate_batch_is_legal = lambda *_: None  # a member without a config fails alone
     try:
         yield begun
     except KeyboardInterrupt:
@@ -204,6 +241,7 @@ def recorded(
         raise
     finally:
         plugins.instantiate_launcher = before
+        sweepers.validate_batch_is_legal = validate
         for driver in begun:
             driver.close()
 

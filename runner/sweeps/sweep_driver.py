@@ -50,6 +50,7 @@ class SweepDriver:
                 folder.begin(asked.request)
             else:
                 self._check_alone()
+                self._try_again()
         except BaseException:
             self._lock.release()
             raise
@@ -93,22 +94,16 @@ class SweepDriver:
         return [*given, folder_override(place, "hydra.sweep.subdir"), *resumed]
 
     def close(self) -> None:
-        """Releases the folder. Forgets a new sweep of which nothing was run. May be called
-        twice."""
+        """Releases the folder. Forgets a new sweep that has no member. May be called twice."""
         if not self._lock.is_locked:
             return
         try:
-            if self._is_new and not self._ran():
+            if self._is_new and not self._planned:
                 self.folder.forget()
             else:
                 (self.folder.place / HOLDER).unlink(missing_ok=True)
         finally:
             self._lock.release()
-
-    def _ran(self) -> bool:
-        """Returns whether any member left something, or is still to run."""
-        members = self.members
-        return any(one.state != "failed" or one.code != ConfigError.exit_code for one in members)
 
     def _locked(self) -> FileLock:
         try:
@@ -129,6 +124,22 @@ class SweepDriver:
                     f"{member.title} of the sweep in {self.folder.path} is still being run{who}; "
                     "wait for it, or stop that process."
                 )
+
+    def _try_again(self) -> None:
+        """Lets members that were bad input, or whose process was killed, run again: that may have
+        been mended. Of a search, those after which no other kind of result was told to the sampler:
+        what it proposes depends on all results before."""
+        for member in reversed([*self.folder.members()]):
+            run = self.folder.run_of(member)
+            if not member.may_be_mended:
+                if self.searches:
+                    return
+            elif self.searches and (run is None or not has_events(run)):
+                self.folder.forget_member(member.number)  # another one may be proposed
+            else:
+                self.folder.write(member.again())
+                if self.searches:
+                    return
 
     def _label(self, overrides: Sequence[str]) -> str:
         own = [text.lstrip("+") for text in overrides if key_of(text) in self._swept]

@@ -74,8 +74,17 @@ class MemberRecord(Strict):
         return self.state in ("ended", "failed")
 
     @property
+    def may_be_mended(self) -> bool:
+        """Whether it failed for bad input, or since its process was killed, and not by itself."""
+        return self.state == "failed" and self.code != RunFailed.exit_code
+
+    @property
     def title(self) -> str:
         return f"Member {self.number}" + (f" ({text.clean(self.label)})" if self.label else "")
+
+    def again(self) -> "MemberRecord":
+        """Returns the record of this member before it is run again."""
+        return self.model_copy(update={"state": "waiting", "why": "", "code": 0})
 
     def failed(self, why: str, code: int) -> "MemberRecord":
         """Returns the record of this member after it failed."""
@@ -159,6 +168,10 @@ class SweepFolder:
     def output(self, number: int) -> Path:
         """Returns the file for the output of a member that another process runs."""
         return self.place / f"{number}.txt"
+
+    def forget_member(self, number: int) -> None:
+        """Deletes what is said of a member."""
+        self._file(number).unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Deletes the files about the sweep."""

@@ -216,11 +216,10 @@ def test_a_sweep_is_not_written_through_links(name, here, monkeypatch):
 @pytest.mark.parametrize(
     "line",
     [
-        "-m seed=-1,-2", "-m seed=-1 space.nope=1,2", "-m seed=-1,x hydra.sweep.dir=a/b/c",
-        "-m seed=-1,-2 hydra.sweep.subdir=${seed}", "hydra.output_subdir=x seed=-1",
-        "hydra.job.name=x hydra/job_logging=default seed=-1", "seed=-1 hydra.mode=MULTIRUN",
+        "hydra.output_subdir=x seed=-1", "hydra.job.name=x hydra/job_logging=default seed=-1",
         "seed=-1 +hydra.job_logging.root.level=NOPE", "-m seed=0,-1 +hydra.launcher.nope=1",
-        "-m seed=0,1 task._target_=torch.nn.ReLU", "-m seed=-1 hydra.sweeper.max_batch_size=0",
+        "-m seed=-1 hydra.sweeper.max_batch_size=0", "-m space.nope=1 seed=0,1",
+        "-m seed=-1 hydra.sweep.dir=a/b/c hydra.sweep.subdir=../x",
     ],
 )  # fmt: skip
 def test_a_mistake_leaves_nothing_of_a_run_or_a_sweep(line, here, monkeypatch):

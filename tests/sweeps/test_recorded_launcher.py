@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,6 +62,77 @@ def test_a_member_that_fails_is_told_at_once_and_listed_and_the_others_go_on(her
     assert [m["state"] for m in members(here / "all")] == ["ended", "failed", "ended"]
 
 
+BAD_LINES = {  # what every member has, and how many members there are
+    "a value": ("seed=-1,-2", 2), "one member": ("seed=-1", 1), "no mode": ("seed=-1,x", 2),
+    "a key that is not": ("space.nope=1,2", 2), "an option that is not": ("strategy=a,b", 2),
+    "a folder": ("seed=-1,-2 hydra.sweep.subdir=${seed}", 2),
+    "a task": ("seed=0,1 task._target_=torch.nn.ReLU", 2),
+    "a space": ("space._target_=toy.Broken,toy.Clash", 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD_LINES)
+def test_members_that_are_all_bad_input_are_told_and_listed(kind, here):
+    line, count = BAD_LINES[kind]
+    keys = [word.partition("=")[0] for word in line.split()]
+    toy = [word for word in TOY if word.partition("=")[0] not in keys]
+    done = sweep("-m", *toy, *line.split(), "hydra.sweep.dir=all")
+    assert done.code == 2, done.err
+    told = done.err.splitlines()
+    assert [one.startswith(f"error: Member {i}") for i, one in enumerate(told)] == [True] * count
+    assert [row.split()[0] for row in rows(done)] == [*map(str, range(count))]
+    assert all(" failed: " in row for row in rows(done))
+    assert [one["state"] for one in members(here / "all")] == ["failed"] * count
+    assert not [*here.glob("all/*/*.db")] and not [*here.glob("all/[0-9-]*")]
+
+
+BAD_FILES = {
+    "when it is composed": "# @package _global_\ndefaults: [override /strategy: nope]\n",
+    "when it is launched": "# @package _global_\nseed: -1\n",
+    "before its first trial": "# @package _global_\nsearch: {}\n",
+}
+
+
+def of_files(here: Path, text: str) -> list[str]:
+    """A sweep over two files with that text."""
+    (here / "more" / "experiment").mkdir(parents=True)
+    for name in "xy":
+        (here / "more" / "experiment" / f"{name}.yaml").write_text(text)
+    toy = [word for word in TOY if "strategy" not in text or "strategy" not in word]
+    return ["-m", f"--config-dir={here}/more", "hydra.sweep.dir=all", "experiment=x,y", *toy]
+
+
+@pytest.mark.parametrize("when", BAD_FILES)
+def test_bad_input_that_was_mended_is_run_when_the_sweep_goes_on(when, here):
+    text = BAD_FILES[when]
+    done = sweep(*of_files(here, text))
+    assert done.code == 2 and len(done.err.splitlines()) == len(rows(done)) == 2, done.err
+    mended = text.replace("{}", "null").replace("nope", "grid").replace("-1", "3")
+    (here / "more" / "experiment" / "y.yaml").write_text(mended)
+    done = sweep("-m", "sweep.resume=all")
+    assert done.code == 1 and len(done.err.splitlines()) == 1
+    assert [m["state"] for m in members(here / "all")] == ["failed", "ended"]
+    before = hashes(here / "all")
+    (here / "more" / "experiment" / "x.yaml").write_text(mended)
+    done = sweep("-m", "sweep.resume=all")
+    assert done.code == 0 and done.err == "", done.err
+    assert [(m["state"], m["why"], m["code"]) for m in members(here / "all")] == [
+        ("ended", "", 0), ("ended", "", 0)
+    ]  # fmt: skip
+    assert before.items() <= hashes(here / "all").items() and len(trials(here / "all")) == 4
+
+
+def test_a_launcher_that_is_bad_input_leaves_the_table_and_may_be_changed(here):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"]
+    done = sweep("-m", *TOY, *joblib, "hydra.sweep.dir=all", "seed=0,1")
+    assert done.code == 1 and len(done.err.splitlines()) == 1
+    assert "n_jobs == 0 in Parallel has no meaning" in done.err
+    assert [row.split()[-2:] for row in rows(done)] == [["not", "begun"]] * 2
+    done = sweep("-m", "sweep.resume=all", "hydra/launcher=basic")
+    assert done.code == 0 and len(trials(here / "all")) == 4
+
+
 def test_an_error_that_nobody_foresaw_fails_one_member_and_not_the_sweep(here, monkeypatch):
     begin = Store.begin
 
@@ -114,7 +186,7 @@ def test_a_member_without_a_result_failed(here):
     done = sweep("-m", *TOY, "hydra.sweep.dir=all", "evaluator._target_=toy.Raises,toy.Arithmetic")
     assert done.code == 1
     assert [m["state"] for m in members(here / "all")] == ["failed", "ended"]
-    assert members(here / "all")[0]["why"]
+    assert members(here / "all")[0]["why"] == "No trial has a result."
 
 
 @pytest.mark.sampled(5)  # of which are in a member, and between two members
@@ -136,10 +208,11 @@ def test_a_sweep_that_is_killed_at_any_write_goes_on_as_if_it_had_not_been(after
 
 
 def test_a_sweep_that_ended_is_only_shown_again(here):
-    assert sweep(*SEEDS).code == 1
+    kinds = "evaluator._target_=toy.Arithmetic,toy.Raises"
+    assert sweep("-m", *TOY, "hydra.sweep.dir=all", kinds).code == 1
     before = hashes(here / "all")
     done = sweep("-m", "sweep.resume=all")
-    assert done.code == 1 and done.err == "" and len(rows(done)) == 3
+    assert done.code == 1 and done.err == "" and len(rows(done)) == 2
     assert "Searching" not in done.out
     assert hashes(here / "all") == before
 
@@ -245,6 +318,43 @@ def test_a_launcher_runs_members_in_processes_of_its_own(name, here):
     assert trials(here / "alone") == trials(here / "all"), "as in one process"
 
 
+def in_processes(*words: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "toys")])
+    return subprocess.run([sys.executable, "-m", "runner", *words], capture_output=True, text=True,
+                          timeout=300, env={**os.environ, "PYTHONPATH": path})  # fmt: skip
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_bad_input_in_a_process_of_a_launcher_may_be_mended(name, here):
+    pytest.importorskip(f"hydra_plugins.hydra_{name.removesuffix('_local')}_launcher")
+    given = of_files(here, BAD_FILES["before its first trial"])
+    done = in_processes(*given, f"hydra/launcher={name}", *LAUNCHERS[name])
+    assert done.returncode == 2 and done.stderr.count("error: Member ") == 2, done.stderr
+    assert [row.split()[0] for row in rows(SimpleNamespace(out=done.stdout, err=""))] == ["0", "1"]
+    for file in "xy":
+        (here / "more" / "experiment" / f"{file}.yaml").write_text("# @package _global_\n")
+    done = in_processes("-m", "sweep.resume=all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [m["state"] for m in members(here / "all")] == ["ended"] * 2
+    assert len(trials(here / "all")) == 4
+
+
+@pytest.mark.exhaustive
+def test_a_process_of_joblib_that_dies_costs_only_the_member_that_kills_it(here):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    toy = [word for word in TOY if not word.startswith(("evaluator._t", "evaluator.lr"))]
+    joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "evaluator._target_=toy.Dies"]
+    done = in_processes("-m", *toy, *joblib, "hydra.sweep.dir=all", "evaluator.lr=-1,0,0.5,1.5")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stderr.count("error: ") == 1
+    assert "Member 0 (evaluator.lr=-1) failed: Its process was killed by SIGKILL" in done.stderr
+    assert [m["state"] for m in members(here / "all")] == ["failed"] + ["ended"] * 3
+    again = in_processes("-m", "sweep.resume=all")
+    assert again.returncode == 1 and again.stderr.count("error: ") == 1
+    assert len(trials(here / "all")) == 7, "of the first member, only the one that kills"
+
+
 def test_a_launcher_that_fails_says_how_to_go_on(here, monkeypatch):
     def failing(*_: object, **__: object) -> None:
         raise OSError("no more processes")
@@ -255,6 +365,68 @@ def test_a_launcher_that_fails_says_how_to_go_on(here, monkeypatch):
     assert done.code == 1 and len(done.err.splitlines()) == 1
     assert "The launcher failed: OSError: no more processes." in done.err
     assert "python -m runner -m sweep.resume=all" in done.err
+
+
+def dying(monkeypatch, kill):
+    """Makes the processes of the launcher die, as those of joblib do, in members with a seed for
+    which `kill` is true; returns the seeds of those that ran, in order."""
+    kind = Plugins.instance().class_name_to_class[f"{IN_DRIVER}.BasicLauncher"]
+    run_job = kind.launch.__globals__["run_job"]
+    begun = []
+
+    def run(*, task_function, config, **more):
+        begun.append(config.seed)
+        if not kill(config.seed):
+            return run_job(task_function=task_function, config=config, **more)
+        with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Store, "_append", stop)
+            run_job(task_function=task_function, config=config, **more)
+        raise BrokenProcessPool("The exit codes of the workers are {SIGKILL(-9), EXIT(1)}")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(kind.launch.__globals__, "run_job", run)
+    return begun
+
+
+def test_a_member_whose_process_dies_once_goes_on_and_the_others_too(here, monkeypatch):
+    assert sweep("-m", *TOY, "hydra.sweep.dir=whole", "seed=0,1,2").code == 0
+    begun = dying(monkeypatch, lambda seed: seed == 1 and begun.count(1) == 1)
+    done = sweep("-m", *TOY, "hydra.sweep.dir=all", "seed=0,1,2")
+    assert done.code == 0 and done.err == "" and begun == [0, 1, 1, 2]
+    assert "A process of the launcher was killed by SIGKILL" in done.out
+    assert "member 1 will go on" in " ".join(done.out.split())
+    assert trials(here / "all") == trials(here / "whole")
+
+
+def test_a_member_whose_process_dies_again_has_failed_and_the_others_run(here, monkeypatch):
+    begun = dying(monkeypatch, lambda seed: seed == 1)
+    done = sweep("-m", *TOY, "hydra.sweep.dir=all", "seed=0,1,2")
+    assert done.code == 1 and begun == [0, 1, 1, 2]
+    why = "was killed by SIGKILL (manually, or by the system for lack of memory), twice."
+    assert done.err == f"error: Member 1 (seed=1) failed: Its process {why}\n"
+    assert [m["state"] for m in members(here / "all")] == ["ended", "failed", "ended"]
+    monkeypatch.undo()
+    before = trials(here / "all")
+    done = sweep("-m", f"sweep.resume={here}/all")  # with more memory, say
+    assert done.code == 0, done.err
+    assert [m["state"] for m in members(here / "all")] == ["ended"] * 3
+    assert {*before} <= {*trials(here / "all")} and len(trials(here / "all")) == 6
+
+
+def test_processes_that_die_before_any_member_begins_are_a_failure_of_the_launcher(
+    here, monkeypatch
+):
+    def broken(**_: object) -> None:
+        raise BrokenProcessPool("no module named runner")
+
+    kind = Plugins.instance().class_name_to_class[f"{IN_DRIVER}.BasicLauncher"]
+    monkeypatch.setitem(kind.launch.__globals__, "run_job", broken)
+    done = sweep("-m", *TOY, "hydra.sweep.dir=all", "seed=0,1")
+    assert done.code == 1 and len(done.err.splitlines()) == 1
+    assert "The launcher failed: BrokenProcessPool: no module named runner." in done.err
+    assert [row.split()[-2:] for row in rows(done)] == [["not", "begun"]] * 2
 
 
 def test_a_file_may_not_name_a_sweep_to_go_on_with(here):

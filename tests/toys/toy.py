@@ -140,6 +140,25 @@ class Arithmetic(Evaluator):
         return [{"accuracy": float(model.width)} for model in models]
 
 
+class Raises(Arithmetic):
+    """Fails in its first epoch."""
+
+    def measure(self, model, seed, epoch):
+        raise KeyError("a user's mistake")
+
+
+class Dies(Arithmetic):
+    """Kills its process in the first epoch: once if its learning rate is 0, again and again if it
+    is negative."""
+
+    def measure(self, model, seed, epoch):
+        mark = Path("died")
+        if self.lr < 0 or (self.lr == 0 and not mark.exists()):
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().measure(model, seed, epoch)
+
+
 class Ages(Arithmetic):
     """Adds 1 to all weights in an epoch, and tells what the first one of them was before."""
 
