@@ -195,7 +195,7 @@ class Experiment:
             return
         report = judged(report, self.store.goals, self.store.running[report.trial].metrics)
         self._limits.check_disk(report)
-        trial = self.store.record(report.trial, report.kind, report.data)
+        trial = self.store.record(report.trial, report.kind, report.data, report.ago)
         if not trial.running:
             self._free(trial.number)
             self._end(trial)

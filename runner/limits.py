@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self, final
 
@@ -28,7 +28,7 @@ def judged(report: Report, goals: Goals, known: Metrics) -> Report:
     metrics = {**known, **report.metrics}
     for objective in goals.objectives:
         if failure := _without(objective.metric, metrics):
-            return Report(report.trial, "failed", failure=failure)
+            return replace(report, kind="failed", metrics={}, failure=failure)
     return report
 
 

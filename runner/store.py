@@ -165,9 +165,12 @@ class Store:
         told = {name: value for name, value in vars(proposal).items() if value != _USUAL[name]}
         return self._take(self._append("proposed", self.next_number, own | told))
 
-    def record(self, trial: int, kind: EventKind, data: Mapping[str, Any]) -> Trial:
-        """Records an event of a running trial: `started`, `metrics`, or its end."""
-        return self._take(self._append(kind, trial, data))
+    def record(
+        self, trial: int, kind: EventKind, data: Mapping[str, Any], ago: float = 0.0
+    ) -> Trial:
+        """Records an event of a running trial, so many seconds after it: `started`, `metrics`, or
+        its end."""
+        return self._take(self._append(kind, trial, data, ago))
 
     def note_gain(self, gain: Gain) -> None:
         """Records the gain of training a group as one."""
@@ -230,8 +233,10 @@ class Store:
         self.next_number = max(self.next_number, number + 1)
         return trial
 
-    def _append(self, kind: EventKind, trial: int | None, data: Mapping[str, Any]) -> Event:
-        now, text = time.time(), json.dumps(data)
+    def _append(
+        self, kind: EventKind, trial: int | None, data: Mapping[str, Any], ago: float = 0.0
+    ) -> Event:
+        now, text = max(time.time() - ago, 0.0), json.dumps(data)
         checksum = _checksum(self._checksum, now, kind, trial, text)
         try:
             added = self._db.execute(

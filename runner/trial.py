@@ -297,6 +297,7 @@ class Report:
     metrics: Metrics = field(default_factory=dict)
     failure: Failure | None = None
     gain: Gain | None = None  # of a job of several trials, once it is known
+    ago: float = field(default=0.0, compare=False)  # seconds since it was made, when it is heard
 
     @property
     def data(self) -> Mapping[str, Any]:

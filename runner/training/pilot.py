@@ -222,6 +222,10 @@ class Pilot:
         if self._host is not None and self._hears:
             self._host.say(message, {})
 
+    def _do_clock(self, _: object) -> None:
+        """Tells what the time is by the clock of this machine, which is that of the reports."""
+        self._out.send({"clock": time.monotonic()})
+
     def _do_terminate(self, _: object) -> None:
         if self._host is not None and self._hears:
             self._host.terminate()

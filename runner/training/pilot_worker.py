@@ -3,6 +3,7 @@ of it."""
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from runner.training.pilot import inbox, outbox
 from runner.training.worker_handle import WorkerHandle
 from runner.trial import ENDS, Failure, Job
 
+CLOCK = 2.0  # seconds in which a pilot tells its time, or is not waited for
 ANSWER = 8.0  # seconds in which a pilot kills its worker, or is given up itself
 NO_TRACES = json.dumps({"left": {"restored": [], "remaining": []}})
 
@@ -36,6 +38,8 @@ class PilotWorker(WorkerHandle):
         self._said: list[str] = []  # by the worker, not read yet
         self._restart = 0  # the number of the restart that it is to be heard of first
         self._death: Failure | None = None
+        self._first = 0.0  # when its job began, by the clock of its reports
+        self._asked: float | None = None  # the monotonic second; for what the pilot's time is
         self._killed = float("inf")  # the monotonic second
         self._ends = float("inf")  # the monotonic second in which its time is over
         self._longest = 0.0  # seconds of a job
@@ -76,12 +80,30 @@ class PilotWorker(WorkerHandle):
         super().run(job, attempt)
 
     def adopt(self, job: Job, lines: Sequence[str]) -> None:
-        """Goes on with a job that an earlier driver gave it, and what it has said of it so far."""
+        """Goes on with a job that an earlier driver gave it, and what it has said of it so far. The
+        last of that was said now, as far as is known without asking."""
         self.job, self.open, self.attempt = job, set(job.trials), 0
         self.started = self.heard = time.monotonic()
+        times = [at for line in lines if isinstance(at := _parsed(line).get("at"), float)]
+        if times and all(map(math.isfinite, times)):
+            self._first = min(times)
+            self._align(self.heard - max(times))
+            if self._out is not None:  # it is known better as soon as the pilot answers
+                self._asked = self.heard
+                self.tell({"clock": None})
         self.ready = True
         self.ran += len(job.trials)
         self._said[:0] = lines
+
+    def _align(self, lead: float) -> None:
+        """Takes by how much our clock is ahead of that of the reports."""
+        self._lead, self._asked = lead, None
+        self.started = lead + self._first
+
+    @property
+    def _holds(self) -> bool:
+        """Whether what it has said waits for the pilot to tell its time."""
+        return self._asked is not None and time.monotonic() < self._asked + CLOCK
 
     def rest(self) -> None:
         self._longest = max(self._longest, time.monotonic() - self.started)
@@ -102,7 +124,7 @@ class PilotWorker(WorkerHandle):
         """Reads what the pilot has sent. Returns whether there is any news for its driver."""
         for message in self.messages():
             self._take(message)
-        return bool(self._said) or self.gone
+        return (bool(self._said) and not self._holds) or self.gone
 
     def messages(self) -> Iterator[Message]:
         """Yields what the pilot has sent since the last call."""
@@ -116,6 +138,8 @@ class PilotWorker(WorkerHandle):
                 self.device, self._ends = node, now + left
             case {"restarted": int(number)}:
                 self._restart = 0 if number == self._restart else self._restart
+            case {"clock": float(at)} if self._asked is not None and math.isfinite(at):
+                self._align(now - at)
             case {"interrupted": str(why)}:
                 self.interrupt(why)
             case {"ended": str(why)}:
@@ -152,6 +176,8 @@ class PilotWorker(WorkerHandle):
         self._leave()
 
     def _lines(self) -> Iterator[bytes]:
+        if self._holds:
+            return
         lines, self._said = self._said, []
         for line in lines:
             yield line.encode()

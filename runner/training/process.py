@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import sys
+import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -75,7 +76,7 @@ def _serve(reports: int) -> None:
     def report(one: Report) -> None:
         if one.kind in ENDS:  # its files are complete when the driver hears of it
             _flush()
-        outbox.send(asdict(one))
+        outbox.send(asdict(one) | {"at": time.monotonic()})
 
     def run_next() -> bool:
         job = Job(**inbox.jobs.get())

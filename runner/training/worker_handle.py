@@ -28,6 +28,7 @@ class WorkerHandle(ABC):
         self._loading: set[int] = set()  # its processes that are loading data, by their ranks
         self.traces: Traces | None = None  # what its last job left behind, once it has tidied up
         self.started = self.heard = 0.0  # monotonic seconds
+        self._lead: float | None = None  # by which our clock is ahead of that of its reports
         self.doomed: Failure | None = None  # why it is being terminated
         self.kill_at: float | None = None
 
@@ -83,6 +84,7 @@ class WorkerHandle(ABC):
         self.job, self.open, self.attempt = job, set(job.trials), attempt
         self.has_begun = False
         self.started = self.heard = time.monotonic()
+        self._lead = None
         self.say(vars(job))
 
     def rest(self) -> None:
@@ -121,8 +123,19 @@ class WorkerHandle(ABC):
             failure = Failure(**data["failure"]) if data["failure"] else None
             gain = Gain(**data["gain"]) if data["gain"] else None
             self.has_begun = True
-            return Report(data["trial"], data["kind"], data["metrics"], failure, gain)
+            ago = self._ago(data.get("at"))
+            return Report(data["trial"], data["kind"], data["metrics"], failure, gain, ago)
         return None
+
+    def _ago(self, at: object) -> float:
+        """Returns how many seconds ago a report was made, by the clock of its worker, which is none
+        of ours: its first report of a job was heard at once, unless this driver found it."""
+        if not isinstance(at, float):
+            return 0.0
+        if self._lead is None:
+            self._lead = self.heard - at
+        ago = self.heard - self._lead - at
+        return max(0.0, min(ago, self.heard - self.started))
 
     def told(self, of_processes: Mapping[str, Any]) -> None:  # noqa: B027
         """Takes what it tells of its processes: their numbers, or how one of them has ended."""

@@ -45,6 +45,8 @@ def test_a_killed_driver_that_is_resumed_goes_on_with_the_jobs_that_it_left(ends
         until(lambda: '"finished"' in str(messages(folder)).partition("'trials': [1]")[2])
     run = runner.run([f"resume={folder}"], folder)
     assert started(log) == {0: 1, 1: 1, 2: 1}
+    if ends:  # it took 1.6 s and more while there was no driver, and was heard of in a moment
+        assert run.trials[1].seconds > 0.8
     assert not alive(pilot)
     whole = runner.run([*OWN, "training=inline", "training.device=cpu", "budget.trials=3",
                         "seed=3"], here / "whole")  # fmt: skip
