@@ -49,6 +49,7 @@ class Experiment:
     measure: Callable[[Sample, str], Metrics] = lambda sample, key: {}
     further: Sequence[Stage] = ()  # what follows the search
     prescreen: Prescreen | None = None  # None: each sample that is proposed is tried
+    goes_on: bool = False  # whether a trial whose workers die too often ends the run, and no trial
 
     def __post_init__(self) -> None:
         resume = resume_override(self.store.folder)
@@ -56,8 +57,9 @@ class Experiment:
         self._stopping = Stopping(self.stopper, self.epochs, resume)
         self._duplicates = Duplicates(self.space, self.engine.key, enabled=self.dedup)
         self._limits = RunLimits(
-            self.budget, self.service.limits, self.store.folder, self.store.goals
-        )
+            self.budget, self.service.limits, self.store.folder, self.store.goals,
+            goes_on=self.goes_on,
+        )  # fmt: skip
         self._screening: Screening | None = None
         if self.prescreen is not None:
             self._screening = Screening(
@@ -194,7 +196,7 @@ class Experiment:
             self._hear_stopped(report)
             return
         report = judged(report, self.store.goals, self.store.running[report.trial].metrics)
-        self._limits.check_disk(report)
+        self._limits.check_cut(report)
         trial = self.store.record(report.trial, report.kind, report.data, report.ago)
         if not trial.running:
             self._free(trial.number)

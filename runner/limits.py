@@ -75,8 +75,18 @@ class RunLimits:
     """The limits of a run: counts how trials ended, and raises RunFailed at a limit. Time counts
     from the construction."""
 
-    def __init__(self, budget: Budget, limits: Limits, folder: Path, goals: Goals) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        limits: Limits,
+        folder: Path,
+        goals: Goals,
+        *,
+        goes_on: bool = False,
+    ) -> None:
+        """With `goes_on`, a trial whose workers die too often ends the run, and not the trial."""
         self._budget = budget
+        self._goes_on = goes_on
         self._deadline = time.monotonic() + 60 * (budget.minutes or math.inf)
         self._limits = limits
         self._folder = folder
@@ -153,13 +163,20 @@ class RunLimits:
                 f"the last one: {self._why}. {MEND}"
             )
 
-    def check_disk(self, report: Report) -> None:
-        """Raises RunFailed if a trial could not write its results."""
-        failure = report.failure
+    def check_cut(self, report: Report) -> None:
+        """Raises RunFailed if a trial could not write its results, or if it is to go on after its
+        workers have died: it has not ended then."""
+        failure, resume = report.failure, resume_override(self._folder)
         if failure is not None and failure.reason == "disk full":
             raise RunFailed(
                 f"Trial {report.trial} could not write its results: {failure.text}. Free some "
-                f"space, then continue with {resume_override(self._folder)}."
+                f"space, then continue with {resume}."
+            )
+        if failure is not None and failure.reason == "crashed" and self._goes_on:
+            raise RunFailed(
+                f"The training was cut: {failure.text}, more often than training.retries="
+                f"{self._limits.retries}. Continue with {resume}: from its last checkpoint, if it "
+                "has one."
             )
 
     def _check_refusals(self) -> None:

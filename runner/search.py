@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from runner.config.settings import Settings
 from runner.display import format as text
@@ -16,7 +17,7 @@ from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.goals import Goals
 from runner.report.refresh import ReportRefresh
 from runner.resume import resume_command, resume_override
-from runner.store import RECORD, Store, has_events, read
+from runner.store import RECORD, Store, has_events, read, read_config
 from runner.training.fork_server import head_start
 from runner.training.pilot import dismiss_all
 from runner.trial import Trial
@@ -26,10 +27,13 @@ SLURM = "runner.training.slurm.Slurm"  # whose jobs go on while there is no driv
 log = logging.getLogger(__name__)
 
 
-def search(settings: Settings, folder: Path, *, is_latest: bool = True) -> float | None:
+def search(
+    settings: Settings, folder: Path, *, is_latest: bool = True, goes_on: bool = False
+) -> float | None:
     """Runs or resumes a search in a folder, exports the best models, and returns the best value of
-    the first objective. With `is_latest`, `outputs/latest` points to it."""
-    if settings.resume is None and has_events(folder):
+    the first objective. With `is_latest`, `outputs/latest` points to it. With `goes_on`, a trial
+    whose workers die too often ends the run, and the same search in the same folder goes on."""
+    if settings.resume is None and has_events(folder) and not (goes_on and _is_cut(folder)):
         raise _taken(folder)
     if settings.training["_target_"] != SLURM:
         dismiss_all(folder)
@@ -38,11 +42,11 @@ def search(settings: Settings, folder: Path, *, is_latest: bool = True) -> float
         head_start(settings.training, parts_of_workers),
         progress.waiting("preparing the search") as ready,
     ):
-        return _search(settings, folder, is_latest, ready)
+        return _search(settings, folder, is_latest, goes_on, ready)
 
 
 def _search(
-    settings: Settings, folder: Path, is_latest: bool, ready: Callable[[], None]
+    settings: Settings, folder: Path, is_latest: bool, goes_on: bool, ready: Callable[[], None]
 ) -> float | None:
     # Here: these import torch, while the server that forks the workers does so, too.
     from runner import parts
@@ -55,6 +59,8 @@ def _search(
     engine = parts.make_engine(settings)
     space = parts.make_space(settings, engine)
     settings = parts.with_first_samples(settings, space)
+    if settings.resume is None and has_events(folder):
+        settings = _resumed(settings, folder)
     strategy = parts.make_strategy(settings, space)
     parts.check_group(settings, engine)
     rehearse(settings, engine)
@@ -95,6 +101,7 @@ def _search(
             measure=measured.figures,
             further=parts.make_further_stages(settings, space, shown.note),
             prescreen=prescreen,
+            goes_on=goes_on,
         ).run()
         shown.end()
         screened = "" if prescreen is None else prescreen.summary()
@@ -102,9 +109,31 @@ def _search(
         return end.finish(screened)
 
 
+def _is_cut(folder: Path) -> bool:
+    """Returns whether a trial of the run in a folder has not ended."""
+    try:
+        return any(trial.running for trial in read(folder).trials)
+    except RunnerError:
+        return False
+
+
+def _resumed(settings: Settings, folder: Path) -> Settings:
+    """Returns the settings that go on with the run in a folder. Raises ConfigError if it is one of
+    another config."""
+    if _recorded(settings) != read_config(folder).config:
+        raise _taken(folder)
+    return settings.model_copy(update={"resume": str(folder)})
+
+
+def _recorded(settings: Settings) -> dict[str, Any]:
+    """Returns a config as the record has it."""
+    plain: dict[str, Any] = settings.model_copy(update={"resume": None}).saved()
+    return plain
+
+
 def _begin(store: Store, settings: Settings) -> None:
     """Begins the record of a run, or continues it."""
-    plain = settings.model_copy(update={"resume": None}).saved()
+    plain = _recorded(settings)
     if settings.resume is None:
         store.begin(plain)
     else:

@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 from runner.config.instantiate import at, put
 from runner.config.settings import FIRST, WEIGHTS, BudgetSettings, Settings
 from runner.config.targets import locate
+from runner.database import has_events
 from runner.display import format as text
 from runner.display import progress
 from runner.errors import ConfigError
@@ -46,11 +47,11 @@ class Retrain(Task):
 
     def run(self, settings: Settings, folder: Path) -> float | None:
         if settings.resume is not None:
-            return search(settings, folder, is_latest=False)
+            return search(settings, folder, is_latest=False, goes_on=True)
         settings, said = self._prepared(settings, folder)
         progress.note(said)
         try:
-            return search(settings, folder, is_latest=False)
+            return search(settings, folder, is_latest=False, goes_on=True)
         except ConfigError as error:  # the only sample to try is the one that was given here
             raise ConfigError(str(error).replace(ONLY, "sample")) from error
 
@@ -92,8 +93,9 @@ class Retrain(Task):
                 "Train it from scratch (from=scratch), or give a trial of the top ones, whose "
                 "weights are kept."
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, folder / INITIAL)
+        if not has_events(folder):  # else it goes on, and has them
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / INITIAL)
         return settings.model_copy(update={"initial_weights": str((folder / INITIAL).resolve())})
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from searches import MLP
 
 import runner
-from runner.errors import ConfigError
+from runner.errors import ConfigError, RunFailed
 from runner.store import read
 from runner.trial import CHECKPOINT, WEIGHTS
 
@@ -120,6 +120,42 @@ def test_weights_that_are_gone_and_files_that_hold_no_sample_are_said(searched, 
         (tmp_path / "x.json").write_text(content)
         with pytest.raises(ConfigError, match=text):
             retrained(run.folder, tmp_path / "a", f"sample={tmp_path / 'x.json'}")
+
+
+def deadly(folder: Path, file: Path, *overrides: str) -> list[str]:
+    """A training of six epochs, each of one batch, in the third of which its worker dies once; a
+    batch is tried before it begins."""
+    augment = f"{{_target_: toy.DiesOnce, file: {file}, at: 4}}"
+    return ["task=retrain", f"run={folder}", "training=local", "training.device=cpu",
+            "training.workers=1", "training.retries=0", "evaluator.epochs=6", "trust=[toy]",
+            "evaluator.batch_size=2000", f"evaluator.augment={augment}", *overrides]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["the same command", "resume", "weights"])
+def test_a_training_whose_workers_die_too_often_goes_on(how, searched, tmp_path, output):
+    more = ["from=weights"] if how == "weights" else []
+    line, to = deadly(searched, tmp_path / "batches", *more), tmp_path / "again"
+    with pytest.raises(RunFailed, match=r"was cut: .* SIGKILL .* training.retries=0. Continue wi"):
+        runner.run(line, to)
+    [trial] = read(to).trials
+    assert trial.running and (to / "trials" / "0000" / CHECKPOINT).is_file()
+    run = runner.run([f"resume={to}"] if how == "resume" else line, to)
+    assert run.best.step == 6 and run.best.number == 0 and len(run.trials) == 1
+    batches = (tmp_path / "batches").stat().st_size
+    assert batches == (1 + 3) + (1 + 4), "the third epoch is trained again, and no other"
+    assert not (to / "trials" / "0000" / CHECKPOINT).exists()
+    with pytest.raises(ConfigError, match="contains a run already"):
+        runner.run(line, to)
+
+
+def test_a_training_that_was_cut_does_not_go_on_as_another(searched, tmp_path, output):
+    line, to = deadly(searched, tmp_path / "batches"), tmp_path / "again"
+    with pytest.raises(RunFailed):
+        runner.run(line, to)
+    with pytest.raises(ConfigError, match=r"contains a run already; .* continues it"):
+        runner.run([*line, "evaluator.lr=0.5"], to)
+    [trial] = read(to).trials
+    assert trial.running
 
 
 def started(folder: Path, to: Path, *overrides: str) -> subprocess.Popen:
