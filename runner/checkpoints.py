@@ -11,7 +11,7 @@ from torch import Tensor
 
 from runner.fidelity import Fidelity
 from runner.space.sample import Sample, sample_key
-from runner.trial import CHECKPOINT, Metrics, State, Trial, trial_folder
+from runner.trial import CHECKPOINT, Metrics, State, Trial, seconds, trial_folder
 from runner.weights import WeightsError, load_tensors, save_tensors
 
 FACTS = "runner/facts"  # the entry of its header with all that is no tensor, as JSON
@@ -26,6 +26,7 @@ class TrainingState:
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, Any]
     reports: Sequence[Metrics] = ()  # what the trial had reported by then
+    seconds: float = 0.0  # for which the trial had run by then
 
 
 @final
@@ -41,6 +42,7 @@ class Checkpoints:
         """Writes a checkpoint atomically."""
         facts = {"epoch": state.epoch, "of": self._of(seed, sample), "facts": state.facts}
         facts["reports"] = [dict(metrics) for metrics in state.reports]
+        facts["seconds"] = state.seconds
         save_tensors(state.tensors, self._path(trial), {FACTS: json.dumps(facts)})
 
     def load(self, trial: int, seed: int, sample: Sample) -> TrainingState | None:
@@ -51,8 +53,8 @@ class Checkpoints:
             found = json.loads(texts[FACTS])
             if found["of"] != self._of(seed, sample):
                 return None
-            reports = found.get("reports", ())
-            return TrainingState(found["epoch"], tensors, found["facts"], reports)
+            reports, spent = found.get("reports", ()), seconds(found.get("seconds"))
+            return TrainingState(found["epoch"], tensors, found["facts"], reports, spent)
         except (WeightsError, KeyError, TypeError, ValueError):
             return None
 

@@ -67,7 +67,7 @@ class PartialTraining:
             return None
         parent = job.parents[place]
         found = parent is not None and self._start(job, place, parent, model, evaluator)
-        return replace(found, reports=()) if found else None
+        return replace(found, reports=(), seconds=0.0) if found else None
 
     def _start(
         self, job: Job, place: int, trial: int, model: nn.Module, evaluator: Evaluator
@@ -96,10 +96,11 @@ class PartialTraining:
         states: Sequence[TrainingState | None],
         evaluator: Evaluator,
         reports: Callable[[int], Sequence[Metrics]],
+        spent: Callable[[int], float] = lambda place: 0.0,
     ) -> Span | None:
         """Returns the part of the training that the trials of a job do, all from the same epoch on;
         None: all of it, at once. `reports` returns what the trial at a place has reported so far,
-        which is saved with its state."""
+        and `spent` for how many seconds it has run, which are saved with its state."""
         fidelity, every = self._fidelity, self._every(evaluator)
         has_rungs = fidelity is not None and goes_on(fidelity, type(evaluator))
         if not has_rungs and every is None:
@@ -110,7 +111,8 @@ class PartialTraining:
         def save(place: int, state: TrainingState) -> None:
             sample = job.samples[place]
             if state.epoch < end or self.is_partial(sample):
-                left = replace(state, reports=reports(place))
+                seconds = spent(place) if state.epoch < end else 0.0  # another trial goes on
+                left = replace(state, reports=reports(place), seconds=seconds)
                 self._checkpoints.save(job.trials[place], job.seeds[place], sample, left)
 
         is_read = every is not None or any(map(self.is_partial, job.samples))

@@ -58,9 +58,7 @@ def _search(
     stopper = parts.check(settings)
     engine = parts.make_engine(settings)
     space = parts.make_space(settings, engine)
-    settings = parts.with_first_samples(settings, space)
-    if settings.resume is None and has_events(folder):
-        settings = _resumed(settings, folder)
+    settings = _resumed(parts.with_first_samples(settings, space), folder)
     strategy = parts.make_strategy(settings, space)
     parts.check_group(settings, engine)
     rehearse(settings, engine)
@@ -118,8 +116,10 @@ def _is_cut(folder: Path) -> bool:
 
 
 def _resumed(settings: Settings, folder: Path) -> Settings:
-    """Returns the settings that go on with the run in a folder. Raises ConfigError if it is one of
-    another config."""
+    """Returns the settings that go on with the run in a folder, if there is one. Raises ConfigError
+    if it is one of another config."""
+    if settings.resume is not None or not has_events(folder):
+        return settings
     if _recorded(settings) != read_config(folder).config:
         raise _taken(folder)
     return settings.model_copy(update={"resume": str(folder)})

@@ -17,6 +17,7 @@ STATE = "state.pt"  # what a user's training code needs to go on, there until th
 TOP = "top"  # the folder of the exported models, in that of the run
 OUT_OF_MEMORY = "out of memory"  # the reason of a failure
 REFUSED = "refused"  # the reason of a failure before the trial could run
+LONGEST = 1e9  # seconds for which a trial may have run
 ENDS = ("finished", "stopped", "failed")  # kinds of final reports
 Metrics = Mapping[str, float]  # name -> value, for example {"val/accuracy": 0.97}
 
@@ -158,6 +159,11 @@ class Trial:
         return self.state is State.FINISHED and bool(self.scores) and not self.partial
 
 
+def seconds(value: object) -> float:
+    """Returns what a file, or another process, says of a number of seconds; 0.0 if it is none."""
+    return value if isinstance(value, float) and 0.0 <= value < LONGEST else 0.0
+
+
 def trial_seed(seed: int, number: int) -> int:
     """Returns the seed of a trial, which stays the same when the trial is run again."""
     return generator(seed, "trial", number).getrandbits(31)
@@ -297,7 +303,9 @@ class Report:
     metrics: Metrics = field(default_factory=dict)
     failure: Failure | None = None
     gain: Gain | None = None  # of a job of several trials, once it is known
-    ago: float = field(default=0.0, compare=False)  # seconds since it was made, when it is heard
+    # Seconds since what it says, when it is heard. A trial that goes on from a checkpoint says that
+    # it started as long ago as it has run in all.
+    ago: float = field(default=0.0, compare=False)
 
     @property
     def data(self) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
@@ -75,6 +76,7 @@ class Worker:
         self._measures = Measures(setup.measures, parse_all(setup.constraints), setup.trust)
         self._parts = PartialTraining(setup)
         self._scores = CandidateScores(setup.screen or {}, setup.trust)
+        self._began = time.monotonic()  # its job
 
     def prepare(self) -> None:
         """Imports training code before the first job arrives; also torch's compiler if it is
@@ -99,6 +101,7 @@ class Worker:
         return copy_context().run(self._run, job, send, stopped)
 
     def _run(self, job: Job, send: Send, stopped: Collection[int]) -> bool:
+        self._began = time.monotonic()
         for number in job.trials:
             send(Report(number, "started"))
         self._import(job)
@@ -259,20 +262,20 @@ class Worker:
             if len(job.trials) > 1:
                 send(Report(job.number, "grouped", gain=gain))
 
-        for number, state in zip(job.trials, states, strict=True):
-            for metrics in state.reports if state is not None else ():  # before it was interrupted
-                heard[number].append(metrics)
-                send(Report(number, "metrics", metrics))
+        before = [TrainingState(0, {}, {}) if state is None else state for state in states]
+        self._repeat(job, before, heard, send)
         evaluators = [self._evaluator(sample) for sample in job.samples]
         data = self._data.search(job.samples[0])
         try:
             programs = self._programs(job)
             span = self._parts.span(
-                job, states, evaluators[0], lambda place: heard[job.trials[place]]
-            )
+                job, states, evaluators[0], lambda place: heard[job.trials[place]],
+                lambda place: before[place].seconds + self._seconds,
+            )  # fmt: skip
             run = TrainingRun(
                 self.device, job.seeds, report, evaluators, programs, tell, self._prospects, span,
                 running_trials(self.setup.folder, job),
+                went_on=lambda place, seconds: self._go_on(job.trials[place], seconds, send),
             )  # fmt: skip
             self._hold(data)
             with self._around.training(job, run) as shared:
@@ -287,6 +290,24 @@ class Worker:
         finally:
             self._restore()
         return heard, early, lost
+
+    def _repeat(self, job: Job, before: Sequence[TrainingState], heard: Heard, send: Send) -> None:
+        """Reports what trials had reported before they were interrupted."""
+        for number, state in zip(job.trials, before, strict=True):
+            self._go_on(number, state.seconds, send)
+            for metrics in state.reports:
+                heard[number].append(metrics)
+                send(Report(number, "metrics", metrics))
+
+    def _go_on(self, number: int, seconds: float, send: Send) -> None:
+        """Says that a trial which had run before, if so, started so many seconds before its job."""
+        if seconds:
+            send(Report(number, "started", ago=self._seconds + seconds))
+
+    @property
+    def _seconds(self) -> float:
+        """For how many seconds its job has run."""
+        return time.monotonic() - self._began
 
     def _measured(
         self, job: Job, models: Sequence[nn.Module]

@@ -11,7 +11,7 @@ from searches import ARITHMETIC, NOTHING
 from services import make_service
 
 from runner import parts
-from runner.checkpoints import TrainingState
+from runner.checkpoints import Checkpoints, TrainingState
 from runner.config.compose import compose_config, freed
 from runner.config.settings import settings_from
 from runner.engines.py import PyEngine
@@ -227,6 +227,27 @@ def test_a_training_that_was_cut_goes_on_from_its_checkpoint(optimizer, tmp_path
     assert found == expected and epochs == [2, 3, 4]
     one, two = (load_file(trial_folder(tmp_path / name, 0) / WEIGHTS) for name in ("plain", "cut"))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_training_that_goes_on_started_as_long_ago_as_it_has_run_in_all(tmp_path):
+    given = ["space=mlp", "strategy=random", "evaluator.epochs=4", "fidelity=null",
+             "evaluator.checkpoint={every: 1}"]  # fmt: skip
+    trial = Trial(0, SAMPLE, 7)
+    with Running(tmp_path / "cut", "inline", "py", *given) as running:
+        cut_after(running, 2, trial)
+        checkpoints = Checkpoints(running.folder)
+        state = checkpoints.load(0, 7, SAMPLE)
+        assert 0 < state.seconds < 1000
+        checkpoints.save(0, 7, SAMPLE, replace(state, seconds=5000.0))
+        cut_after(running, 3, trial)
+        assert 5000 < checkpoints.load(0, 7, SAMPLE).seconds < 6000
+        reports = []
+        [job] = running.engine.plan([trial])
+        running.service._worker.run(job, reports.append, ())
+    begun = [report.ago for report in reports if report.kind == "started"]
+    assert begun[0] == 0 and 5000 < begun[1] < 6000 and len(begun) == 2
+    assert [report.kind for report in reports][:3] == ["started", "started", "metrics"]
+    assert all(report.ago == 0 for report in reports if report.kind != "started")
 
 
 def test_a_promoted_trial_that_was_cut_goes_on_from_its_own_checkpoint(tmp_path):

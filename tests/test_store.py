@@ -46,6 +46,24 @@ def test_a_trial_is_the_sum_of_its_events(folder):
     assert running.running and running.score is None
 
 
+def test_what_is_recorded_late_has_the_time_at_which_it_was(folder):
+    with Store(folder, GOALS) as store:
+        list(store.replay())
+        store.record(2, "started", {}, 1000.0)
+        store.record(2, "metrics", {"acc": 0.9}, 900.0)
+        store.record(2, "finished", {}, 400.0)
+    trial = read(folder).trials[2]
+    assert 600 <= trial.seconds < 700
+    with sqlite3.connect(folder / RECORD) as db:
+        [(seconds,)] = db.execute("select seconds from trials where number = 2")
+    assert seconds == pytest.approx(trial.seconds)
+    with Store(folder, GOALS) as store:
+        list(store.replay())
+        store.propose(Proposal({"x": 3}), seed=13, key="3", duplicate_of=None)
+        assert store.record(3, "started", {}, 1e12).started_at == 0.0, "no time is before 1970"
+    assert read(folder).trials[3].started_at == 0.0
+
+
 def test_a_trial_knows_its_parent_and_older_records_have_none(folder):
     with Store(folder, GOALS) as store:
         list(store.replay())

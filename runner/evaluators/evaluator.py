@@ -57,6 +57,8 @@ class TrainingRun:
     span: Span | None = None  # the part to train, if `Evaluator.divides`; None: all of it
     trials: Sequence[RunningTrial] = ()  # one per model; (): they belong to no run
     replicas: Replicas = field(default_factory=OneReplica)  # of each model, see `check_devices`
+    # Told that a model goes on with a training, and for how many seconds that had run.
+    went_on: Callable[[int, float], None] = lambda place, seconds: None
 
 
 class StopTraining(Exception):

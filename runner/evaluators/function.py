@@ -87,7 +87,9 @@ class Function(Evaluator):
         self, trial: RunningTrial, report: "Reporter", offered: dict[str, Any]
     ) -> None:
         """Trains a model as a trial, which has a folder, and can find its state again."""
-        checkpoint = FunctionCheckpoint(checkpoint_path(trial.folder), offered["seed"], report.send)
+        checkpoint = FunctionCheckpoint(
+            checkpoint_path(trial.folder), offered["seed"], report.send, report.went_on
+        )
         report.heard = checkpoint.heard
         try:
             self._train(report, {**offered, "trial": trial, "checkpoint": checkpoint})
@@ -154,6 +156,11 @@ class Reporter:
         self.calls += 1
         self.heard(metrics)
         self._run.report([metrics if i == self._place else {} for i in range(self._models)])
+
+    def went_on(self, seconds: float) -> None:
+        """Says that the trial goes on with a training that had run for so many seconds; what it had
+        reported follows."""
+        self._run.went_on(self._place, seconds)
 
 
 def _named(value: object, name: str) -> Metrics:

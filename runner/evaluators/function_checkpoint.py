@@ -2,6 +2,7 @@
 
 import io
 import random
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy
 import torch
 
 from runner.errors import ConfigError, shown
-from runner.trial import STATE, Metrics
+from runner.trial import STATE, Metrics, seconds
 from runner.whole_files import partial_of, write_whole
 
 Resend = Callable[[Metrics], None]
@@ -27,8 +28,17 @@ class FunctionCheckpoint:
     puts back, so that the training goes on as it would have. It is removed when the trial ends.
     """
 
-    def __init__(self, path: Path, seed: int, replay: Resend) -> None:
-        """Takes the file, the seed of the trial, and what repeats a report."""
+    def __init__(
+        self,
+        path: Path,
+        seed: int,
+        replay: Resend,
+        went_on: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        """Takes the file, the seed of the trial, what repeats a report, and what is told before
+        that for how many seconds the trial had run."""
+        self._went_on = went_on
+        self._began, self._before = time.monotonic(), 0.0  # seconds of earlier sessions
         self._path = path
         self._seed = seed
         self._replay = replay
@@ -48,6 +58,7 @@ class FunctionCheckpoint:
             "seed": self._seed,
             "reports": [dict(metrics) for metrics in self._reports],
             "random": _random_state(),
+            "seconds": self._before + time.monotonic() - self._began,
         }
         try:
             torch.save(whole, memory)
@@ -71,8 +82,11 @@ class FunctionCheckpoint:
             if whole["seed"] != self._seed:
                 return None
             _set_random_state(numbers)
+            before = seconds(whole.get("seconds"))
         except Exception:  # no file, or one that was cut or changed: start anew
             return None
+        self._before = before
+        self._went_on(before)
         for metrics in reports:
             self._replay(metrics)
         return state

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runner.training.service import Traces
-from runner.trial import Failure, Gain, Job, Report
+from runner.trial import Failure, Gain, Job, Report, seconds
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 REST = 4.0  # seconds that a worker may take to tidy up after a job
@@ -123,7 +123,7 @@ class WorkerHandle(ABC):
             failure = Failure(**data["failure"]) if data["failure"] else None
             gain = Gain(**data["gain"]) if data["gain"] else None
             self.has_begun = True
-            ago = self._ago(data.get("at"))
+            ago = self._ago(data.get("at")) + seconds(data.get("ago"))
             return Report(data["trial"], data["kind"], data["metrics"], failure, gain, ago)
         return None
 

@@ -34,6 +34,19 @@ def test_a_state_is_read_back_with_what_was_reported(tmp_path: Path) -> None:
     torch.optim.AdamW(model.parameters()).load_state_dict(found["optimizer"])
 
 
+def test_the_seconds_of_earlier_sessions_are_summed_up(tmp_path: Path) -> None:
+    told: list[float] = []
+    for _ in range(2):
+        one = FunctionCheckpoint(tmp_path / "state.pt", 0, lambda metrics: None, told.append)
+        one.load()
+        one.load()  # nothing is counted twice
+        one._began -= 100  # it runs for a while
+        one.save({})
+    assert len(told) == 2 and 100 <= told[0] == told[1] < 150
+    FunctionCheckpoint(tmp_path / "state.pt", 0, lambda metrics: None, told.append).load()
+    assert 200 <= told[-1] < 250
+
+
 def test_random_numbers_go_on(tmp_path: Path) -> None:
     torch.manual_seed(1)
     of(tmp_path).save({})

@@ -69,6 +69,15 @@ def test_no_report_is_from_the_future_or_older_than_its_job(at):
     assert 0.0 <= ago <= time.monotonic() - worker.started
 
 
+@pytest.mark.parametrize("ago", [None, "x", True, math.nan, math.inf, -1.0, 1e300, [1.0]])
+def test_a_worker_may_say_that_a_trial_started_long_ago_and_nothing_odd(ago):
+    worker = Said()
+    worker.run(JOB, 0)
+    plain = {"trial": 0, "kind": "started", "metrics": {}, "failure": None, "gain": None}
+    worker._lines = lambda: (json.dumps(plain | {"ago": given}).encode() for given in (50.0, ago))
+    assert [report.ago for report in worker.hear()] == [50.0, 0.0]
+
+
 def test_each_job_has_a_first_report_of_its_own():
     worker = Said()
     worker.run(JOB, 0)
