@@ -175,10 +175,10 @@ class GuardedConfigLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         """Composes the config of a member of a sweep, which trusts what the user does."""
         self._sweeps = True
-        if given_trust(sweep_overrides) != given_trust([*master_config.hydra.overrides.task]):
+        said: Any = OmegaConf.to_container(master_config.hydra.overrides)  # not interpolated
+        if given_trust(sweep_overrides) != given_trust(said["task"]):
             raise ConfigError("trust may not be swept, neither by a file of the config.")
-        all_overrides = [*master_config.hydra.overrides.hydra, *sweep_overrides]
-        given = restored_overrides(all_overrides, self._given)
+        given = restored_overrides([*said["hydra"], *sweep_overrides], self._given)
         name = master_config.hydra.job.config_name
         config = self._checked(name, given, RunMode.RUN, from_shell=True, sure=True)
         OmegaConf.copy_cache(from_config=master_config, to_config=config)  # as Hydra does: one time

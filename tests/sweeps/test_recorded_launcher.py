@@ -65,6 +65,7 @@ def test_a_member_that_fails_is_told_at_once_and_listed_and_the_others_go_on(her
 BAD_LINES = {  # what every member has, and how many members there are
     "a value": ("seed=-1,-2", 2), "one member": ("seed=-1", 1), "no mode": ("seed=-1,x", 2),
     "a key that is not": ("space.nope=1,2", 2), "an option that is not": ("strategy=a,b", 2),
+    "a folder": ("seed=-1,-2 hydra.sweep.subdir=${seed}", 2),
     "a task": ("seed=0,1 task._target_=torch.nn.ReLU", 2),
     "a space": ("space._target_=toy.Broken,toy.Clash", 2),
 }  # fmt: skip
