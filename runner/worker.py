@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
+from decimal import localcontext
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,7 @@ from runner.worker_device import clean, select
 Send = Callable[[Report], None]
 Heard = dict[int, list[Metrics]]  # the reports of each trial
 CPU = torch.device("cpu")
+T = TypeVar("T")
 
 
 @final
@@ -98,7 +100,7 @@ class Worker:
         `stopped` are the trials to end early, and is read after each report. Returns False if the
         process is not fit for another job; trials of a group may then lack their final reports.
         """
-        return copy_context().run(self._run, job, send, stopped)
+        return _apart(self._run, job, send, stopped)
 
     def _run(self, job: Job, send: Send, stopped: Collection[int]) -> bool:
         self._began = time.monotonic()
@@ -130,7 +132,7 @@ class Worker:
     def follow(self, job: Job) -> None:
         """Takes part in the training of a job that another worker leads: reports nothing, and
         leaves no files. Raises whatever goes wrong; `finish` is to be called afterwards."""
-        copy_context().run(self._follow, job)
+        _apart(self._follow, job)
 
     def _follow(self, job: Job) -> None:
         self._import(job)
@@ -471,3 +473,14 @@ class Worker:
         """A trial is given a part of the data. Looking up results changes none."""
         if self.trains:
             self._data.give(part)
+
+
+def _apart(work: Callable[..., T], *given: Any) -> T:
+    """Calls a function in a context of its own. That of decimals is an object which copies of a
+    context share."""
+
+    def call() -> T:
+        with localcontext():
+            return work(*given)
+
+    return copy_context().run(call)

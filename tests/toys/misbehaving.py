@@ -130,7 +130,8 @@ def state():
             torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision(),
             torch.is_autocast_enabled("cpu"), logging.root.level, len(logging.root.handlers),
             str(signal.getsignal(signal.SIGTERM)), resource.getrlimit(resource.RLIMIT_NOFILE),
-            locale.setlocale(locale.LC_ALL), decimal.getcontext().prec, numpy.geterr(),
+            locale.setlocale(locale.LC_ALL), decimal.getcontext().prec,
+            decimal.DefaultContext.prec, numpy.geterr(),
             threading.active_count(), sys.gettrace() is None, socket.getdefaulttimeout(),
             len([*Path("/proc/self/fd").iterdir()]), abs(-1), len([1]), libraries(),
             users_module.noticed())  # fmt: skip
@@ -425,6 +426,7 @@ PUT_BACK = {  # what is restored
     "socket timeout": lambda report: socket.setdefaulttimeout(0.001),
     "numpy errors": lambda report: numpy.seterr(all="raise"),
     "decimal": lambda report: _set(decimal.getcontext(), "prec", 2),
+    "decimals of threads": lambda report: _set(decimal.DefaultContext, "prec", 2),
     "random state": lambda report: (random.seed(0), numpy.random.seed(0), torch.manual_seed(0)),
     "torch function": lambda report: _set(torch, "randn", _wrong),
     "functional": lambda report: _set(F, "cross_entropy", F.mse_loss),

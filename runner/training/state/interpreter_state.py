@@ -1,5 +1,6 @@
 """The settings of the operating system and of Python that a trial may leave changed."""
 
+import decimal
 import faulthandler
 import gc
 import inspect
@@ -35,6 +36,7 @@ WATCHED = ("builtins", "sys", "os", "io", "time", "math", "random", "json", "cop
            "logging", "threading", "numpy", "numpy.random", "torch", "torch.nn",
            "torch.nn.functional", "torch.nn.init", "torch.optim", "torch.utils.data",
            "torch.autograd")  # fmt: skip
+OF_DECIMALS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp", "flags", "traps")
 DEBUGGERS = ("bdb", "pdb", "IPython", "pydevd", "_pydevd", "debugpy")  # their modules
 LOADERS = "torch.utils.data"  # the only library whose handler may stay, since it is installed once
 
@@ -77,6 +79,7 @@ def _of_python() -> Iterator[ProcessSetting]:
     yield ProcessSetting("the switch interval", sys.getswitchinterval, sys.setswitchinterval)
     yield ProcessSetting("the limit of digits", sys.get_int_max_str_digits,
                          sys.set_int_max_str_digits)  # fmt: skip
+    yield ProcessSetting("decimal.DefaultContext", _decimal, _set_decimal)
     yield ProcessSetting("warnings filters", _warnings, _set_warnings)
     yield ProcessSetting("logging", _loggers, _set_loggers, _has_all)
     yield ProcessSetting("garbage collection", _gc, _set_gc)
@@ -150,6 +153,16 @@ def _set_modules(names: Sequence[str], before: Sequence[Any]) -> None:
 def _has_all(before: Mapping[Any, Any], now: Mapping[Any, Any]) -> bool:
     """Returns whether only new keys appeared."""
     return all(key in now and now[key] == value for key, value in before.items())
+
+
+def _decimal() -> Mapping[str, Any]:
+    found = {name: getattr(decimal.DefaultContext, name) for name in OF_DECIMALS}
+    return {name: {**one} if isinstance(one, Mapping) else one for name, one in found.items()}
+
+
+def _set_decimal(before: Mapping[str, Any]) -> None:
+    for name, value in before.items():
+        setattr(decimal.DefaultContext, name, value)
 
 
 def _warnings() -> tuple[Any, ...]:
