@@ -18,7 +18,7 @@ test-all: .venv/test.stamp lint compile
 	.venv/bin/python -m pytest $(ARGS)
 
 test-ci: .venv/test.stamp lint compile
-	.venv/bin/python -m pytest --exhaustive=16 $(ARGS)
+	.venv/bin/python -m pytest --exhaustive=32 $(ARGS)
 
 # Tests start hundreds of processes, each of which would compile half a second where Python is told
 # to keep no bytecode.

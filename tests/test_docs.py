@@ -177,6 +177,7 @@ def imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         sys.modules.pop(name, None)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("command", OURS, ids=name_of)
 def test_a_command_composes(command, imports):
     if "--config-dir" in command.flags:

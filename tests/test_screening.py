@@ -299,6 +299,7 @@ def test_the_loss_is_that_of_the_candidates_own_evaluator(here):
     assert all(t.sample["evaluator.label_smoothing"] == 0 for t in run.trials)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.watched
 @pytest.mark.parametrize("proxy", ["grad_norm", "snip", "synflow", "naswot", "jacob_cov"])
 def test_a_proxy_itself_leaves_nothing_in_the_process(proxy, here, capsys):

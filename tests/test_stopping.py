@@ -149,6 +149,7 @@ def test_epochs_that_a_sample_chooses_are_its_own(search):
     assert any(t.stopped for t in trials)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["exit", "error"])
 @pytest.mark.parametrize("engine", ["one by one", "group"])
 def test_a_worker_that_is_lost_after_its_trial_was_stopped_ends_nothing_twice(

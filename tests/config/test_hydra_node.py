@@ -131,6 +131,7 @@ def changed(config, text):
     return OmegaConf.merge(plain, {"hydra": OmegaConf.create(text)}).hydra
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("text", "why"), REFUSED)
 def test_what_would_run_code_is_refused_at_its_place(node, text, why):
     with pytest.raises(ConfigError) as error:

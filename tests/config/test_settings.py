@@ -60,6 +60,7 @@ def refusal(*overrides: str) -> str:
     return text
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("option", OPTIONS)
 def test_an_option_composes_and_its_keys_are_arguments_of_its_target(option):
     group, name = option.split("/")

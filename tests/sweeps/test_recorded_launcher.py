@@ -71,6 +71,7 @@ BAD_LINES = {  # what every member has, and how many members there are
 }  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", BAD_LINES)
 def test_members_that_are_all_bad_input_are_told_and_listed(kind, here):
     line, count = BAD_LINES[kind]
@@ -102,6 +103,7 @@ def of_files(here: Path, text: str) -> list[str]:
     return ["-m", f"--config-dir={here}/more", "hydra.sweep.dir=all", "experiment=x,y", *toy]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("when", BAD_FILES)
 def test_bad_input_that_was_mended_is_run_when_the_sweep_goes_on(when, here):
     text = BAD_FILES[when]

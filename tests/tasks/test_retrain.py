@@ -131,6 +131,7 @@ def deadly(folder: Path, file: Path, *overrides: str) -> list[str]:
             "evaluator.batch_size=2000", f"evaluator.augment={augment}", *overrides]  # fmt: skip
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("how", ["the same command", "resume", "weights"])
 def test_a_training_whose_workers_die_too_often_goes_on(how, searched, tmp_path, output):
     more = ["from=weights"] if how == "weights" else []

@@ -45,6 +45,7 @@ def assert_only_width_two_failed(trials, reason, text=""):
     assert {t.sample["width"] for t in trials if t.scored} <= NOT_TWO
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("kind", "text"),
     [("exit", "exit code 3"), ("killed", "SIGKILL"), ("segfault", "SIGSEGV")],
@@ -78,6 +79,7 @@ def test_training_code_goes_on_from_its_checkpoint_when_its_worker_died(name, ne
     assert not [*search.folder.rglob("state.*")]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_training_goes_on_from_its_checkpoint_when_its_worker_died(name, count, tmp_path):
     """Bit by bit; the two trials of a group do so one after the other."""
@@ -108,6 +110,7 @@ def test_a_training_goes_on_from_its_checkpoint_when_its_worker_died(name, count
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kind", ["hang", "hang_deaf", "hang_in_c"])
 def test_a_hung_trial_is_ended_by_force_within_five_seconds(name, kind, search, tmp_path):
     start = time.monotonic()
@@ -162,6 +165,7 @@ def test_what_a_trial_prints_goes_to_its_folder(name, search, tmp_path, capfd):
     assert "hello" not in capfd.readouterr().out
 
 
+@pytest.mark.sampled(2)
 def test_random_kills_of_workers_lose_no_trial(name, search):
     """A killer goes about for the whole run of 30 trials, and also kills the server that forks
     workers; each trial ends with a result."""
@@ -227,6 +231,7 @@ def content(path: Path) -> object:
     return {name: tensor.tolist() for name, tensor in tensors.items()}, json.loads(texts[FACTS])
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_trials_leave_is_the_same_wherever_they_ran(kind, here):
     """Weights, sources, checkpoints, reports of what was inherited: what they read of each other

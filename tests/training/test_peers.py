@@ -179,6 +179,7 @@ def test_a_device_that_a_trial_stopped_goes_on(two):
     assert reports[-1].kind == "finished"
 
 
+@pytest.mark.exhaustive
 def test_data_that_only_another_device_still_loads_is_no_stall(tmp_path):
     setup = setup_for(tmp_path)
     late = {"_target_": "replicated.Late", "train": 43, "seconds": 4.0}

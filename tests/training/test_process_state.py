@@ -90,6 +90,7 @@ def test_honest_trials_leave_nothing_to_tell(tmp_path):
     assert service.notes() == []
 
 
+@pytest.mark.exhaustive
 def test_a_worker_is_replaced_for_what_cannot_be_put_back(tmp_path):
     trials, service = run("local", tmp_path, misbehaving.REPLACED, retries=0)
     assert noticed(trials) == []
@@ -100,6 +101,7 @@ def test_a_worker_is_replaced_for_what_cannot_be_put_back(tmp_path):
     assert "trial 1 (the thread Thread-" in note
 
 
+@pytest.mark.exhaustive
 def test_a_trial_that_ends_its_worker_costs_that_trial(tmp_path):
     before = {*descendants(os.getpid())}  # of other tests, such as trackers of resources
     trials, _ = run("local", tmp_path, misbehaving.ENDS, retries=0)

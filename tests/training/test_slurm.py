@@ -33,6 +33,7 @@ def slow(here, monkeypatch):
     return lambda pause: write_slow(here, pause, monkeypatch)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("ends", [False, True], ids=["runs on", "has ended"])
 def test_a_killed_driver_that_is_resumed_goes_on_with_the_jobs_that_it_left(ends, slow, here):
     """The trial that was running is not started again, even if it ends meanwhile."""
@@ -66,6 +67,7 @@ def test_a_driver_that_wants_something_else_starts_its_trials_anew(slow, here):
     assert [trial.step for trial in run.trials] == [4, 4] and not alive(pilot)
 
 
+@pytest.mark.exhaustive
 def test_a_driver_of_another_service_ends_the_jobs_that_it_finds(slow, here, monkeypatch):
     log, folder, submit = slow(0.4), here / "run", Inline.submit
     killed_driver(folder, [*OWN, *ON, "budget.trials=2"], lambda: started(log)[0])
@@ -80,6 +82,7 @@ def test_a_driver_of_another_service_ends_the_jobs_that_it_finds(slow, here, mon
     assert [trial.step for trial in run.trials] == [4, 4]
 
 
+@pytest.mark.exhaustive
 def test_a_pilot_without_a_driver_ends_by_itself(slow, here):
     log, folder = slow(0.05), here / "run"
     overrides = [*OWN, *ON, "budget.trials=30", "training.idle_minutes=0.05"]
@@ -136,6 +139,7 @@ def run_all(service, hear, reports, count):
             service.poll(hear, 1.0)
 
 
+@pytest.mark.exhaustive
 def test_a_job_that_was_told_to_end_costs_no_attempt(slow, here):
     """As by scancel, or before a preemption without a signal of its own."""
     log, folder = slow(0.3), here / "run"

@@ -45,6 +45,7 @@ def test_loading_the_data_does_not_count_as_a_stall(tmp_path):
     assert ends(reports) == [(0, "finished"), (1, "finished")]
 
 
+@pytest.mark.exhaustive
 def test_loading_the_data_counts_for_the_limit_of_a_trial(tmp_path):
     reports = reports_of(tmp_path, [0.0, 600.0], trial_timeout=20.0, retries=0)
     assert ends(reports) == [(0, "finished"), (1, "failed")]
