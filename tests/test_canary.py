@@ -409,6 +409,15 @@ def test_secrets_are_not_searched(here):
     assert "CANARY" not in done.err
 
 
+@pytest.mark.parametrize(
+    "candidates", ["[{token: CANARY-a}, {token: b}]", "[[x, {a_key: CANARY}], [y]]"]
+)
+def test_secrets_within_candidates_are_not_searched(candidates, here):
+    done = sweep(*BASE, f"search={{data.user: {candidates}}}")
+    assert done.code == 2 and "which is a secret by its name" in done.err
+    assert "search names 'data.user" in done.err and "CANARY" not in done.out + done.err
+
+
 def test_numbers_of_a_secret_name_are_searched(here):
     done = sweep(
         *BASE, *QUICK, "+data.key_dim=1", "search={data.key_dim: [1, 2]}", "hydra.run.dir=run"
@@ -459,6 +468,18 @@ def test_secrets_are_swept_as_variables_of_the_environment_only(here):
     assert done.code == 0, done.err
     tokens = [json.loads(one)[0] for one in given(here)["data"]]
     assert {*tokens} == {*ENVIRONMENT.values()} and not seen(here)
+
+
+@pytest.mark.parametrize("values", [
+    "{token: CANARY-a},{token: CANARY-b}", "[{token: CANARY-a}],[{token: b}]",
+    "choice({b: {db_password: CANARY-a}}, {b: 1})",
+])  # fmt: skip
+def test_mappings_with_secrets_are_not_swept(values, here):
+    words = [word for word in SWEEP if not word.startswith("seed")]
+    for sweeper in ((), ("hydra/sweeper=runner_optuna",)):
+        done = sweep(*words, *sweeper, f"+data.more={values}")
+        assert done.code == 2 and "is a secret by its name, and a sweep would" in done.err
+        assert "CANARY" not in done.out + done.err and not seen(here)
 
 
 def test_an_optuna_sweep_writes_no_secret(here):

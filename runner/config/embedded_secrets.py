@@ -2,7 +2,7 @@
 
 These are passwords (`http://me:SECRET@host`), what stands in the place of a user and is no plain
 name (`https://SECRET@host`), parameters (`https://host/?api_key=SECRET`), variables
-(`export API_KEY=SECRET`), and options (`run --token=SECRET`).
+(`export API_KEY=SECRET`), options (`run --token=SECRET`), and defaults (`${oc.env:TOKEN,SECRET}`).
 """
 
 import re
@@ -14,6 +14,7 @@ from runner.config.secret_names import (
     is_secret_name,
     secret_variables,
     variables,
+    with_defaults,
     without_references,
 )
 from runner.masking import LONGEST_WORD, MASK, is_ordinary
@@ -57,6 +58,8 @@ def with_embedded(text: str, change: Callable[[str], str]) -> str:
 
     if "@" in text:
         text = _AUTHORITY.sub(authority, text)
+    if "${" in text:
+        text = with_defaults(text, change)
     if "=" in text:
         text = _OF_COMMAND.sub(parameter, _PARAMETER.sub(parameter, text))
     return text

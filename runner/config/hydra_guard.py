@@ -34,7 +34,7 @@ from runner.config.hidden_secrets import (
 )
 from runner.config.hydra_folder import HydraFolder, hydra_folder
 from runner.config.hydra_node import check_hydra_node
-from runner.config.secrets import give_again, has_lost, key_of, sweeps_secrets
+from runner.config.secrets import give_again, has_lost, key_of, swept_secrets
 from runner.errors import ConfigError, few
 from runner.masking import MASK
 from runner.run_folder import check_links
@@ -121,6 +121,13 @@ class GuardedConfigLoader(ConfigLoaderImpl):
             config = self._composed(name, overrides, mode, from_shell, sure)
         except KeyError as error:
             raise _no_variable(error) or error from None
+        except (AttributeError, AssertionError) as error:  # there is nothing to put it into
+            if not any(key_of(one).startswith("hydra.sweeper.params") for one in overrides):
+                raise
+            raise ConfigError(
+                "hydra.sweeper.params is for files of the config that sweep; here, write what is "
+                "swept behind -m, as in: -m seed=0,1"
+            ) from error
         trust = given_trust(overrides)
         _check_trust(config, trust)
         said: Any = OmegaConf.to_container(config.hydra.overrides)  # not interpolated
@@ -191,11 +198,11 @@ class GuardedConfigLoader(ConfigLoaderImpl):
         """Raises ConfigError for a sweep over nothing, or over what may not be saved."""
         parsed = OverridesParser.create().parse_overrides([*overrides])
         for override in {each.key_or_group: each for each in parsed}.values():  # the last counts
-            if sweeps_secrets(override):
+            for key in swept_secrets(override).values():
                 raise ConfigError(
-                    f"{override.key_or_group} is a secret by its name, and a sweep would show and "
-                    "save its values; sweep over variables of the environment, as in "
-                    f"\"{override.key_or_group}='${{oc.env:A}}','${{oc.env:B}}'\"."
+                    f"{key} is a secret by its name, and a sweep would show and save its values; "
+                    "sweep over variables of the environment, as in "
+                    f"\"{key}='${{oc.env:A}}','${{oc.env:B}}'\"."
                 )
             if not override.is_sweep_override() or override.is_interval_sweep():
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 ENDINGS = ("token", "secret", "password", "passwd", "key")  # of a word of a name, also in plural
 VARIABLE = r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*\}"
+NO_DEFAULTS = ("null", '""', "''")  # which tell that there is none
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # of hf_token, api-key, accessToken, APIKey
 # What is saved as it is: variables of the environment, behind a word such as "Bearer" if need be.
 _OF_ENVIRONMENT = re.compile(rf"([A-Za-z]+ )?({VARIABLE})+")
@@ -35,6 +36,19 @@ def secret_variables(text: str) -> list[str]:
 def all_variables(text: str) -> list[str]:
     """Returns the variables of the environment in a text, whatever else it has."""
     return [found[1] for found in _TAKEN.finditer(text)]
+
+
+def with_defaults(text: str, change: Callable[[str], str]) -> str:
+    """Returns a text in which the defaults of variables that are secrets are changed."""
+
+    def changed(found: re.Match[str]) -> str:
+        name, default = found[1], found[2]
+        if not is_secret_name(name) or not default or default.strip() in NO_DEFAULTS:
+            return found[0]
+        start, end = (place - found.start() for place in found.span(2))
+        return f"{found[0][:start]}{change(default)}{found[0][end:]}"
+
+    return _TAKEN.sub(changed, text)
 
 
 def is_reference(text: str) -> bool:

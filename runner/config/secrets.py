@@ -36,13 +36,18 @@ TextChange = Callable[[str, str, bool], str]  # of a key, its text, and whether 
 def texts(config: Any) -> Iterator[tuple[str, str, bool]]:
     """Yields the texts of a plain config that are not empty: key, text, and whether it is a secret
     by the name of the key. Nodes that describe an object have names of their own."""
+    return texts_at("", config)
+
+
+def texts_at(key: str, value: Any) -> Iterator[tuple[str, str, bool]]:
+    """Yields the texts of a plain value of a dotted key, as `texts` does."""
     found: list[tuple[str, str, bool]] = []
 
-    def see(key: str, text: str, is_secret: bool) -> str:
-        found.append((key, text, is_secret))
+    def see(where: str, text: str, is_secret: bool) -> str:
+        found.append((where, text, is_secret))
         return text
 
-    changed(config, see)
+    _changed(value, see, key, is_secret_key(key))
     yield from found
 
 
@@ -171,17 +176,10 @@ def has_lost(override: str, *, anywhere: bool = False) -> bool:
     key tells none, as in what was saved."""
     if not is_masked(override):
         return False
-    key = key_of(override)
-    value = _value(override)
-    found: list[str] = []
-
-    def see(where: str, text: str, is_secret: bool) -> str:
-        if has_masked_part(text) or ((is_secret or anywhere) and is_masked(text)):
-            found.append(text)
-        return text
-
-    _changed(value, see, key, is_secret_key(key))
-    return bool(found)
+    return any(
+        has_masked_part(text) or ((is_secret or anywhere) and is_masked(text))
+        for _, text, is_secret in texts_at(key_of(override), _value(override))
+    )
 
 
 def masked_override(override: str, clean: Callable[[str], str] = str) -> str:
@@ -195,19 +193,18 @@ def secrets_of_override(override: str) -> list[str]:
     return _told(override, str)[1]
 
 
-def sweeps_secrets(override: Override) -> bool:
-    """Returns whether an override sweeps over secrets that it has, and not over numbers, or the
+def swept_secrets(override: Override) -> dict[str, str]:
+    """Returns the secrets that an override sweeps over, and their keys. Numbers are none, nor are
     names of variables of the environment."""
-    if not override.is_sweep_override() or not is_secret_key(str(override.key_or_group)):
-        return False
-    return not all(map(variables, _swept_texts(override)))
+    found = _swept_texts(override)
+    return {text: key for key, text, is_secret in found if is_secret and not variables(text)}
 
 
-def _swept_texts(override: Override) -> Iterator[str]:
+def _swept_texts(override: Override) -> Iterator[tuple[str, str, bool]]:
     """Yields the texts that an override sweeps over, and that are not found by a pattern."""
     if override.is_choice_sweep() and not isinstance(override._value, Glob):
         for value in override.sweep_iterator():
-            yield from (text for _, text, _ in texts([_plain(value)]))
+            yield from texts_at(str(override.key_or_group), _plain(value))
 
 
 def _told(override: str, clean: Callable[[str], str]) -> tuple[str, list[str]]:
@@ -221,10 +218,12 @@ def _told(override: str, clean: Callable[[str], str]) -> tuple[str, list[str]]:
     if parsed.is_delete() or "=" not in override:
         return override, []
     if parsed.is_sweep_override():
-        words = [*_swept_texts(parsed)]
-        if words and not own and all(clean(masked(one, is_secret=False)) == one for one in words):
+        words, secrets = [text for _, text, _ in _swept_texts(parsed)], swept_secrets(parsed)
+        is_shown = all(clean(masked(one, is_secret=False)) == one for one in words)
+        if words and is_shown and not own and not secrets:
             return override, []  # also of an ordinary word, which is a secret elsewhere
-        return _unread(override, sweeps_secrets(parsed), clean)
+        shown, parts = _unread(override, bool(secrets), clean)
+        return shown, [*secrets, *parts]
     found: list[str] = []
     is_shown = True
 

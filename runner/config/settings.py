@@ -29,11 +29,11 @@ from runner.config.saved_secrets import WrittenConfig, saved_texts, secrets_of
 from runner.config.secrets import (
     give_again,
     is_masked,
-    is_secret_key,
     masked,
     masked_config,
     saved_text,
     texts,
+    texts_at,
 )
 from runner.config.targets import locate
 from runner.errors import ConfigError, as_yaml, did_you_mean, few
@@ -331,10 +331,12 @@ def _validated(plain: dict[str, Any]) -> Settings:
 def _check_searched(settings: Settings) -> None:
     """Raises ConfigError for candidates that are secrets: samples are recorded and shown."""
     for label, candidates in (settings.search or {}).items():
-        if is_secret_key(label) and any(texts(candidates)):
+        each = candidates if isinstance(candidates, list) else [candidates]
+        found = [one for candidate in each for one in texts_at(label, candidate)]
+        for key in (key for key, _, is_secret in found if is_secret):
             raise ConfigError(
-                f"search names {label!r}, which is a secret by its name, and would be recorded "
-                "with each trial; only numbers of it can be searched."
+                f"search names {key!r}, which is a secret by its name, and would be recorded with "
+                "each trial; only numbers of it can be searched."
             )
     for key in settings._saved:
         if key.startswith("search."):

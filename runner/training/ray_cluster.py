@@ -1,10 +1,14 @@
 """The connection to a Ray cluster, and what is wrong if there is none."""
 
 import os
+import re
+import signal
 import socket
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +17,7 @@ from runner.training.native_output import native_output, text_of
 from runner.training.shipping import folders_of
 
 PORT = 5.0  # seconds in which a cluster answers at its address
+AUTO = "auto"  # the cluster that this machine belongs to
 CLIENT = "ray://"  # before the address of a server for machines outside of the cluster
 # What a head node is asked by, and the question; of the second kind, all fields are optional.
 PING = "/ray.rpc.RayletDriver/ClusterInfo", b"\x08\x06"  # to be a ping
@@ -40,7 +45,7 @@ def connect(ray: ModuleType, address: str | None, ship: Sequence[str], dashboard
     """Connects to a cluster, or starts one, on this machine. Raises ConfigError."""
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), _own_stops():
             if address is None:
                 folders_of(ship)  # that are here anyway
                 ray.init(address="local", include_dashboard=dashboard, **options)
@@ -53,6 +58,19 @@ def connect(ray: ModuleType, address: str | None, ship: Sequence[str], dashboard
             f"training.address is {as_yaml(address)}: no Ray cluster could be reached {where} "
             f"({one_line(error)}).{_hint(address, error)}"
         ) from error
+
+
+@contextmanager
+def _own_stops() -> Iterator[None]:
+    """Keeps how this process is stopped: Ray would end it at once, without a word of ours."""
+    if threading.current_thread() is not threading.main_thread():  # where Ray cannot, either
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _join(
@@ -93,13 +111,17 @@ def _hint(address: str | None, error: Exception) -> str:
 def _check_port(address: str) -> None:
     """Raises OSError or ValueError if nobody listens at an address, and ConfigError if somebody
     does who does not take the token; Ray itself would try for 20 s and more."""
+    if address == AUTO:
+        return
     is_client = address.startswith(CLIENT)
     host, _, port = address.removeprefix(CLIENT).rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PORT).close()
-        _ask(address, is_client)
-    elif is_client:
-        raise ValueError("an address of this kind is ray://HOST:PORT, as ray://10.0.0.1:10001")
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) >= 1 << 16:
+        raise ValueError(
+            "an address is HOST:PORT, as in 10.0.0.1:6379; ray://HOST:PORT, as in "
+            f"ray://10.0.0.1:10001; or {AUTO}"
+        )
+    socket.create_connection((host.strip("[]"), int(port)), timeout=PORT).close()
+    _ask(address, is_client)
 
 
 def _ask(address: str, is_client: bool) -> None:

@@ -108,8 +108,9 @@ class WorkerHandle(ABC):
         data = json.loads(line)
         self.heard = time.monotonic()
         if data == "ready":
+            if not self.ready:  # else an earlier driver had been told, and its job had begun
+                self.started = self.heard
             self.ready = True
-            self.started = self.heard
         elif "pid" in data or "ended" in data:
             self.told(data)
         elif "loading" in data:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.config.embedded_secrets import embedded_secrets, has_masked_part
+from runner.config.embedded_secrets import embedded_secrets, has_masked_part, with_embedded
 from runner.config.secret_names import ENDINGS
 from runner.config.secrets import masked
 from runner.masking import MASK
@@ -78,6 +78,17 @@ def test_secret_parts_of_a_command_are_masked_and_nothing_else_of_it(text, shown
     assert masked(text, is_secret=False) == shown
     assert masked(shown, is_secret=False) == shown
     assert has_masked_part(shown) == (MASK in shown)
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("u ${oc.env:A_TOKEN,SECRET} v", "u ${oc.env:A_TOKEN,***} v"),
+    ("${oc.env:A_TOKEN,SECRET}", "${oc.env:A_TOKEN,***}"),
+    ("${oc.env:A_TOKEN,null}", "${oc.env:A_TOKEN,null}"),
+    ("${oc.env:HOME,SECRET}", "${oc.env:HOME,SECRET}"),
+])  # fmt: skip
+def test_the_default_of_a_variable_that_is_a_secret_is_masked(text, shown):
+    assert with_embedded(text, lambda part: MASK) == shown
+    assert embedded_secrets(text) == (["SECRET"] if text != shown else [])
 
 
 def test_both_readings_of_a_password_are_known():

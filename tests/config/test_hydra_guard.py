@@ -219,6 +219,7 @@ def test_a_sweep_is_not_written_through_links(name, here, monkeypatch):
         "hydra.output_subdir=x seed=-1", "hydra.job.name=x hydra/job_logging=default seed=-1",
         "seed=-1 +hydra.job_logging.root.level=NOPE", "-m seed=0,-1 +hydra.launcher.nope=1",
         "-m seed=-1 hydra.sweeper.max_batch_size=0", "-m space.nope=1 seed=0,1",
+        "-m +hydra.sweeper.params.seed=0", "-m hydra.sweeper.params={seed: 0}",
         "-m seed=-1 hydra.sweep.dir=a/b/c hydra.sweep.subdir=../x",
     ],
 )  # fmt: skip

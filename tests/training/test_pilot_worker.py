@@ -27,7 +27,7 @@ def worker(tmp_path):
 
 def test_what_a_pilot_said_waits_until_it_tells_its_time(worker, tmp_path, monkeypatch):
     monkeypatch.setattr(pilot_worker, "CLOCK", 1e6)
-    worker.adopt(JOB, [line("started", DAY), line("metrics", DAY + 10)])
+    worker.adopt(JOB, ['"ready"', line("started", DAY), line("metrics", DAY + 10)])
     assert not worker.receive() and not [*worker.hear()]
     out = Outgoing(outbox(tmp_path, 0))
     out.send({"clock": DAY + 50})
@@ -48,7 +48,7 @@ def test_a_pilot_that_does_not_tell_its_time_is_not_waited_for(worker, monkeypat
 
 
 def test_a_trial_that_has_ended_took_as_long_as_it_did(worker):
-    said = [line("started", DAY), line("finished", DAY + 100)]
+    said = ['"ready"', line("started", DAY), line("finished", DAY + 100)]
     past = PilotWorker.of_past(worker, JOB, said)
     assert past.receive()
     assert [report.ago for report in past.hear()] == pytest.approx([100, 0], abs=5)

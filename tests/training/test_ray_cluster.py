@@ -1,6 +1,7 @@
 """The connection to a Ray cluster: one line says what is wrong, and Ray's own are kept back."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -122,7 +123,7 @@ def test_ray_is_asked_where_it_may_know_better(code, listener, answer):
 
 @pytest.mark.parametrize("address", ["ray://", "ray://host", "ray://10.0.0.1:http"])
 def test_an_address_without_a_port_is_said_with_what_it_is(address):
-    with pytest.raises(ConfigError, match=r"ray://HOST:PORT, as ray://10\.0\.0\.1:10001"):
+    with pytest.raises(ConfigError, match=r"ray://HOST:PORT, as in ray://10\.0\.0\.1:10001"):
         connect(ray(lambda **_: pytest.fail("it was asked")), address, [], dashboard=False)
 
 
@@ -159,3 +160,19 @@ def test_what_ray_writes_is_shown_if_it_connects_after_all(fails, listener, unas
     assert (done.stdout, done.stderr) == (
         ("refused\n", "") if fails else ("", "a warning of Ray\n")
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:6379 ", "127.0.0.1:-1", "127.0.0.1:70000", "host",
+                                     ":6379", "", "ray://host", "host:٣"])  # fmt: skip
+def test_what_is_no_address_is_said_at_once(address):
+    def init(**options):
+        raise AssertionError("Ray would wait for it")
+
+    with pytest.raises(ConfigError, match=r"an address is HOST:PORT, as in .*; or auto"):
+        connect(ray(init), address, [], dashboard=False)
+
+
+def test_ray_does_not_change_how_this_process_is_stopped():
+    before = signal.getsignal(signal.SIGTERM)
+    connect(ray(lambda **given: signal.signal(signal.SIGTERM, lambda *_: None)), None, [], False)
+    assert signal.getsignal(signal.SIGTERM) is before
