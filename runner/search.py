@@ -178,21 +178,30 @@ def _stoppable(folder: Path) -> Iterator[None]:
         yield
         return
 
+    noted: list[int] = []
+
     def stop(number: int, _: FrameType | None) -> None:
+        noted.append(number)
         signal.signal(number, signal.SIG_DFL)
         raise Interrupted(number)
 
     before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except Interrupted as stopped:
+    except BaseException as error:
+        if not noted and not isinstance(error, Interrupted):
+            raise
+        # A library that waits, such as Ray, makes an error of its own of it.
+        stopped = error if isinstance(error, Interrupted) else Interrupted(noted[0])
         stopped.told = True
         command = resume_command(text.near(folder))
         if has_events(folder):
             progress.note(f"Stopped; the record is complete. Continue with: {command}")
         else:
             progress.stopped()
-        raise
+        if stopped is error:
+            raise
+        raise stopped from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
